@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    sds_api::cli(std::env::args_os())
+}

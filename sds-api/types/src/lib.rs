@@ -1,0 +1,22 @@
+//! The words that the registry and the sidecar share: validated on the way in, canonical on the way out.
+//!
+//! A value of these types is fit to be shown to an Envoy: no code behind the parser checks it again. An Envoy
+//! refuses a *whole* answer for one bad host, so what is accepted here decides whether other people's hosts arrive.
+//! The crate does no I/O and knows no HTTP; it is apart from the registry because the sidecar must not carry the
+//! registry's dependencies.
+
+mod address;
+mod error;
+mod labels;
+mod native;
+mod service;
+mod v1;
+mod weight;
+
+pub use address::{AddressError, Endpoint};
+pub use error::{ErrorBody, Invalid, Sequence};
+pub use labels::{InstanceId, Label, Locality, Revision, Tags, TaskArn};
+pub use native::{Health, Registered, Registration};
+pub use service::ServiceName;
+pub use v1::{V1Host, V1Registration, V1Tags};
+pub use weight::Weight;

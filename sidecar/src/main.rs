@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    sds_sidecar::cli(std::env::args_os())
+}
