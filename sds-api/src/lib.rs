@@ -1,6 +1,183 @@
-#![doc = ""]
-use std::{ffi::OsString, process::ExitCode};
-/// Runs the program.
-pub fn cli(_args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+//! The registry: instances register over HTTP, their rows live in DynamoDB, and Envoys are answered from memory.
+//!
+//! ```text
+//!   sidecars --> http --> registry -- conditional writes --> store (DynamoDB)
+//!                            |   ^                               |
+//!                            |   '------- sync: full reads <-----'
+//!                            v
+//!   Envoys  <-- http <-- render <-- view <-- snapshot (immutable, watched)
+//! ```
+//!
+//! Reads never touch the store and writes never touch a reader: they meet in one immutable snapshot. What decides
+//! (`registry::{fold, judge, lease}`, `view`) does no I/O and is told the time.
+
+mod address;
+mod clock;
+mod config;
+mod error;
+mod http;
+mod instance;
+mod metrics;
+mod registry;
+mod render;
+mod server;
+mod store;
+mod view;
+
+use std::{
+    ffi::OsString,
+    future::Future,
+    net::SocketAddr,
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use anyhow::Context;
+use tokio::{net::TcpListener, signal::unix, sync::watch, task::JoinHandle};
+
+pub use config::{Config, Refused, StoreKind};
+
+use address::AddressPolicy;
+use config::LogFormat;
+use metrics::Metrics;
+use registry::{Options, Registry};
+use store::Store;
+
+/// The exit code for a bad configuration (`EX_USAGE`).
+const USAGE: u8 = 64;
+
+/// The whole program; the first argument is its name.
+pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let config = match Config::read(args) {
+        Ok(config) => config,
+        #[allow(clippy::print_stdout, reason = "help was asked for")]
+        Err(Refused::Shown(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Refused::Bad(line)) => {
+            eprintln!("sds-api: {line}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    log(&config);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let ran = tokio::runtime::Runtime::new().context("starting the runtime").and_then(|runtime| {
+        runtime.block_on(async {
+            let server = Server::start(config).await?;
+            server.run(stop_signal()?).await;
+            Ok(())
+        })
+    });
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log(config: &Config) {
+    // The embedded store warns of each refused condition; a refusal is an answer, not a problem.
+    let filter = tracing_subscriber::EnvFilter::new(format!("dynoxide=error,{}", config.log));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second server in one process, as in tests, keeps the first one's logging.
+    let _ = match config.log_format {
+        LogFormat::Text => builder.with_ansi(false).try_init().map_err(drop),
+        LogFormat::Json => builder.json().try_init().map_err(drop),
+    };
+}
+
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+    let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// A running registry.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    app: Arc<http::App>,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+    shutdown_delay: std::time::Duration,
+    #[cfg(feature = "embedded")]
+    _embedded: Option<store::embedded::Embedded>,
+}
+
+impl Server {
+    /// Opens the store, binds the listener and answers; `/readyz` tells when something is known.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(config.listen_addr()).await;
+        let listener = listener.with_context(|| format!("SDS_LISTEN: cannot listen on {}", config.listen_addr()))?;
+        let addr = listener.local_addr()?;
+        #[cfg(feature = "embedded")]
+        let embedded = match config.store_kind() {
+            StoreKind::Embedded => Some(store::embedded::Embedded::start(&config.data).await?),
+            StoreKind::Dynamodb => None,
+        };
+        #[cfg(feature = "embedded")]
+        let endpoint = embedded.as_ref().map(|embedded| embedded.addr);
+        #[cfg(not(feature = "embedded"))]
+        let endpoint = None;
+        let client = store::connect(endpoint, config.ddb_timeout_sec).await?;
+        let store = Store::new(client, config.table(), config.ddb_timeout_sec);
+        if let Some(addr) = endpoint {
+            tracing::info!(%addr, data = config.data, "embedded store");
+        }
+        let metrics = Metrics::default();
+        let addresses = AddressPolicy { allow_loopback: config.allows_loopback(), cidrs: config.cidrs.0.clone() };
+        let env: Arc<str> = config.env.as_str().into();
+        let options = Options {
+            leases: config.leases(),
+            full_read: config.full_read,
+            addresses: addresses.clone(),
+            env: env.clone(),
+            fail_open: config.fail_open,
+            create_table: config.create_table || endpoint.is_some(),
+        };
+        let registry = Registry::start(store, options, metrics.clone());
+        let app = Arc::new(http::App {
+            registry,
+            metrics: metrics.clone(),
+            addresses,
+            env,
+            fail_open: config.fail_open,
+            stopping: AtomicBool::new(false),
+        });
+        let (stop, stopped) = watch::channel(false);
+        tracing::info!(%addr, store = ?config.store_kind(), "listening");
+        let serving = tokio::spawn(server::serve(listener, http::Http::new(app.clone()), metrics, stopped));
+        Ok(Self {
+            addr,
+            app,
+            stop,
+            serving,
+            shutdown_delay: config.shutdown_delay,
+            #[cfg(feature = "embedded")]
+            _embedded: embedded,
+        })
+    }
+
+    /// Serves until `shutdown` is ready, then stops: not ready, a pause for load balancers to see it, listeners
+    /// closed, what is in flight finished.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        shutdown.await;
+        tracing::info!(delay = ?self.shutdown_delay, "stopping");
+        server::stop(&self.app, self.shutdown_delay, &self.stop).await;
+        if let Err(error) = self.serving.await {
+            tracing::error!(%error, "the server did not end cleanly");
+        }
+        tracing::info!("stopped");
+    }
 }

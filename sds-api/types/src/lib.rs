@@ -10,6 +10,7 @@ mod error;
 mod labels;
 mod native;
 mod service;
+mod span;
 mod v1;
 mod weight;
 
@@ -18,5 +19,6 @@ pub use error::{ErrorBody, Invalid, Sequence};
 pub use labels::{InstanceId, Label, Locality, Revision, Tags, TaskArn};
 pub use native::{Health, Registered, Registration};
 pub use service::ServiceName;
+pub use span::parse_span;
 pub use v1::{V1Host, V1Registration, V1Tags};
 pub use weight::Weight;

@@ -1,0 +1,58 @@
+//! The wall clock, read in this one place. It stamps what people read and what DynamoDB's garbage collection
+//! needs; no decision about an instance depends on it, so a wrong clock harms nobody.
+
+use std::{fmt, time::Duration};
+
+use time::OffsetDateTime;
+
+/// A moment of the wall clock, to the microsecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(Duration);
+
+impl Timestamp {
+    /// Now, by this machine's clock.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    pub fn now() -> Self {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self(since_epoch.unwrap_or_default())
+    }
+
+    /// Whole seconds since the epoch.
+    pub fn seconds(self) -> u64 {
+        self.0.as_secs()
+    }
+
+    /// Whole milliseconds since the epoch.
+    pub fn millis(self) -> u64 {
+        self.0.as_millis().try_into().unwrap_or(u64::MAX)
+    }
+
+    /// Later by `span`.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// `YYYY-MM-DD HH:MM:SS.ffffff+00:00`, as the ancestors' clients know it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = OffsetDateTime::UNIX_EPOCH.saturating_add(self.0.try_into().unwrap_or(time::Duration::MAX));
+        let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+        let (hour, minute, second, micros) = (at.hour(), at.minute(), at.second(), at.microsecond());
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}+00:00")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_as_the_ancestors_wrote_it() {
+        assert_eq!(
+            Timestamp(Duration::from_micros(1_500_000_000_000_042)).to_string(),
+            "2017-07-14 02:40:00.000042+00:00"
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! What can be configured, and what is refused at the start.
+//!
+//! Each option is a flag and an environment variable, because ECS configures by environment. The ancestors' names
+//! (`PORT`, `DDB_TABLE`, `HOST_TTL`, `DDB_TIMEOUT_SEC`) work, so that a task definition can keep them. A bad value is one
+//! line that names the variable, and exit 64.
+
+use std::{
+    ffi::OsString,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use clap::{
+    ArgAction::Set, CommandFactory, Parser, ValueEnum, error::ContextKind, error::ContextValue, error::ErrorKind,
+};
+use ipnet::IpNet;
+use sds_types::parse_span;
+
+use crate::registry::Leases;
+
+/// Where registrations are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoreKind {
+    /// In this process, in a file.
+    #[cfg(feature = "embedded")]
+    Embedded,
+    /// In a DynamoDB table.
+    Dynamodb,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Service registry for Envoy, on DynamoDB.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "sds-api", version, about, max_term_width = 110)]
+pub struct Config {
+    /// Address and port to listen on [default: 127.0.0.1:8080]
+    #[arg(long, env = "SDS_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// cookpad/sds's name: a port on all addresses
+    #[arg(long, env = "PORT", value_name = "N")]
+    pub port: Option<u16>,
+    /// Accept registrations from anybody who reaches an address that is not loopback
+    #[arg(long, env = "SDS_ALLOW_OPEN_WRITES", action = Set, default_value = "false", value_name = "BOOL")]
+    pub allow_open_writes: bool,
+    /// Where registrations are kept [default: dynamodb if DDB_TABLE is set or nothing else is compiled in, else embedded]
+    #[arg(long, env = "SDS_STORE")]
+    pub store: Option<StoreKind>,
+    /// File of the embedded store, or `:memory:`
+    #[arg(long, env = "SDS_DATA", default_value = "sds-data.sqlite", value_name = "FILE")]
+    pub data: String,
+    /// Name of the table [default: sds]
+    #[arg(long, env = "DDB_TABLE", value_name = "NAME")]
+    pub ddb_table: Option<String>,
+    /// Create the table with its TTL if it does not exist (always done in the embedded store)
+    #[arg(long, env = "SDS_CREATE_TABLE", action = Set, default_value = "false", value_name = "BOOL")]
+    pub create_table: bool,
+    /// How long a sidecar's registration lives without a heartbeat; heartbeats are asked for three times as often
+    #[arg(long, env = "SDS_LEASE", default_value = "30s", value_parser = parse_span, value_name = "SPAN")]
+    pub lease: Duration,
+    /// How long a registration by a legacy client lives
+    #[arg(long, env = "HOST_TTL", default_value = "120s", value_parser = parse_span, value_name = "SPAN")]
+    pub host_ttl: Duration,
+    /// Time between two full reads of the table, which repair what was missed
+    #[arg(long, env = "SDS_FULL_READ", default_value = "120s", value_parser = parse_span, value_name = "SPAN")]
+    pub full_read: Duration,
+    /// Longest wait for one call of the store; a call made for a request waits at most 0.8 s
+    #[arg(long, env = "DDB_TIMEOUT_SEC", default_value = "1", value_parser = parse_span, value_name = "SPAN")]
+    pub ddb_timeout_sec: Duration,
+    /// Whether v1 lists unhealthy instances when a service has no other
+    #[arg(long, env = "SDS_FAIL_OPEN", action = Set, default_value = "true", value_name = "BOOL")]
+    pub fail_open: bool,
+    /// The environment's name in v1 answers
+    #[arg(long, env = "SDS_ENV", default_value = "production", value_name = "NAME")]
+    pub env: String,
+    /// Whether loopback addresses may be registered [default: only when listening on loopback]
+    #[arg(long, env = "SDS_ALLOW_LOOPBACK", action = Set, value_name = "BOOL")]
+    pub allow_loopback: Option<bool>,
+    /// Networks whose addresses may be registered, comma-separated; empty allows any
+    #[arg(long, env = "SDS_CIDRS", default_value = "", value_name = "LIST")]
+    pub cidrs: Networks,
+    /// Time between SIGTERM (not ready, connections end with their next answer) and the close of the listeners
+    #[arg(long, env = "SDS_SHUTDOWN_DELAY", default_value = "0s", value_parser = parse_span, value_name = "SPAN")]
+    pub shutdown_delay: Duration,
+    /// Which log lines are written: a level, or `target=level,..`
+    #[arg(long, env = "SDS_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// How log lines look
+    #[arg(long, env = "SDS_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// A comma list of networks.
+#[derive(Debug, Clone, Default)]
+pub struct Networks(pub Vec<IpNet>);
+
+impl std::str::FromStr for Networks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let networks = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let parsed =
+            networks.map(|part| part.parse().map_err(|_| format!("'{part}' is not a network like 10.0.0.0/8")));
+        parsed.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Why the program does not start: one line, or the help that was asked for.
+#[derive(Debug)]
+pub enum Refused {
+    /// Goes to stdout, exit 0.
+    Shown(String),
+    /// Goes to stderr, exit 64.
+    Bad(String),
+}
+
+impl Config {
+    /// Reads flags and environment.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refused> {
+        let config = Self::try_parse_from(args).map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refused::Shown(error.render().to_string()),
+            _ => Refused::Bad(one_line(&error)),
+        })?;
+        config.check().map_err(Refused::Bad)?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let positive = [
+            ("SDS_LEASE", self.lease, Duration::from_millis(300)),
+            ("HOST_TTL", self.host_ttl, Duration::from_millis(300)),
+            ("SDS_FULL_READ", self.full_read, Duration::from_millis(50)),
+            ("DDB_TIMEOUT_SEC", self.ddb_timeout_sec, Duration::from_millis(10)),
+        ];
+        for (name, value, least) in positive {
+            if value < least {
+                return Err(format!("{name}: {value:?} is too short, the least is {least:?}"));
+            }
+        }
+        if self.shutdown_delay > Duration::from_secs(3600) {
+            return Err("SDS_SHUTDOWN_DELAY: more than an hour would outlive every stop timeout".into());
+        }
+        if tracing_subscriber::EnvFilter::builder().parse(&self.log).is_err() {
+            return Err(format!("SDS_LOG: '{}' is not a log filter, write info or sds_api=debug", self.log));
+        }
+        let listen = self.listen_addr();
+        if !listen.ip().is_loopback() && !self.allow_open_writes {
+            return Err(format!(
+                "SDS_LISTEN: {listen} is not loopback and writes are open to all who reach it; \
+                 set SDS_ALLOW_OPEN_WRITES=true if the network alone decides who may register"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Names of the ancestors that were set beside ours, which win.
+    pub fn warnings(&self) -> Vec<&'static str> {
+        if self.listen.is_some() && self.port.is_some() { vec!["PORT is ignored, SDS_LISTEN is set"] } else { vec![] }
+    }
+
+    /// Where to listen.
+    pub fn listen_addr(&self) -> SocketAddr {
+        match (self.listen, self.port) {
+            (Some(listen), _) => listen,
+            (None, Some(port)) => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+            (None, None) => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+        }
+    }
+
+    /// Where registrations are kept.
+    pub fn store_kind(&self) -> StoreKind {
+        match self.store {
+            Some(kind) => kind,
+            #[cfg(feature = "embedded")]
+            None if self.ddb_table.is_none() => StoreKind::Embedded,
+            None => StoreKind::Dynamodb,
+        }
+    }
+
+    /// The table's name.
+    pub fn table(&self) -> String {
+        self.ddb_table.clone().unwrap_or_else(|| "sds".into())
+    }
+
+    /// Whether loopback addresses may be registered.
+    pub fn allows_loopback(&self) -> bool {
+        self.allow_loopback.unwrap_or(self.listen_addr().ip().is_loopback())
+    }
+
+    /// The two leases.
+    pub fn leases(&self) -> Leases {
+        Leases { native: self.lease, legacy: self.host_ttl }
+    }
+}
+
+/// clap's complaint as one line that names the variable rather than the flag.
+fn one_line(error: &clap::Error) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let Some(flag) = text(ContextKind::InvalidArg) else {
+        return error.to_string().lines().next().unwrap_or("bad arguments").to_owned();
+    };
+    let long = flag.trim_start_matches('-').split([' ', '=']).next().unwrap_or("");
+    let command = Config::command();
+    let env = command.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(|arg| arg.get_env());
+    let name = env.and_then(|name| name.to_str()).unwrap_or(&flag);
+    let value = text(ContextKind::InvalidValue).unwrap_or_default();
+    match std::error::Error::source(error) {
+        Some(reason) => format!("{name}: {reason}"),
+        None => format!("{name}: '{}' is not a valid value", value.escape_debug()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<Config, Refused> {
+        Config::read(std::iter::once("sds-api").chain(args.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn bad_values_name_their_variable() {
+        for (args, name) in [
+            (&["--listen", "localhost"][..], "SDS_LISTEN"),
+            (&["--listen", "0.0.0.0:80"], "SDS_LISTEN"),
+            (&["--port", "8080"], "SDS_LISTEN"),
+            (&["--port", "x"], "PORT"),
+            (&["--store", "etcd"], "SDS_STORE"),
+            (&["--lease", "0"], "SDS_LEASE"),
+            (&["--lease", "soon"], "SDS_LEASE"),
+            (&["--fail-open", "yes"], "SDS_FAIL_OPEN"),
+            (&["--cidrs", "10.0.0.0/33"], "SDS_CIDRS"),
+            (&["--log", "sds_api=loud"], "SDS_LOG"),
+        ] {
+            let Err(Refused::Bad(line)) = read(args) else { panic!("{args:?} was accepted") };
+            assert!(line.starts_with(name) && line.lines().count() == 1, "{args:?}: {line}");
+        }
+    }
+
+    #[test]
+    fn loopback_may_be_registered_only_where_it_is_listened_on() {
+        assert!(read(&[]).unwrap().allows_loopback());
+        assert!(!read(&["--port", "80", "--allow-open-writes", "true"]).unwrap().allows_loopback());
+    }
+
+    #[test]
+    fn help_is_the_reference() {
+        let Err(Refused::Shown(help)) = read(&["--help"]) else { panic!("no help") };
+        insta::assert_snapshot!(help);
+    }
+}

@@ -1,0 +1,128 @@
+//! Where an error becomes a status and a body: the only place. What a client did wrong is explained to it; what went
+//! wrong behind us is logged here, and its cause never reaches an answer.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use sds_types::{ErrorBody, Invalid, Sequence};
+
+use crate::{address::AddressRefused, registry::WriteError};
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// A field is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The body is not a JSON object; why.
+    #[error("{0}")]
+    Json(&'static str),
+    /// The address may not be registered here.
+    #[error(transparent)]
+    Address(#[from] AddressRefused),
+    /// The registry did not do it.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Nothing is known yet, so nothing is answered: "empty" would be a lie.
+    #[error("the first read of the store is not complete")]
+    NotReady,
+    /// No such service or route.
+    #[error("{0}")]
+    NotFound(String),
+    /// The route has other methods.
+    #[error("this route has no such method, see the Allow header")]
+    Method,
+    /// The body is larger than this.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// A body that is not plain.
+    #[error("send the body without Content-Encoding")]
+    Encoded,
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {0} s")]
+    SlowBody(u64),
+}
+
+impl ApiError {
+    fn parts(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Invalid(invalid) => (StatusCode::BAD_REQUEST, invalid.id),
+            Self::Json(_) => (StatusCode::BAD_REQUEST, "InvalidJson"),
+            Self::Address(AddressRefused::Loopback(_)) => (StatusCode::BAD_REQUEST, "InvalidAddress"),
+            Self::Address(AddressRefused::Outside(_)) => (StatusCode::FORBIDDEN, "AddressNotAllowed"),
+            Self::Write(WriteError::Superseded(_)) => (StatusCode::CONFLICT, "Superseded"),
+            Self::Write(WriteError::Unknown) => (StatusCode::NOT_FOUND, "HostNotFound"),
+            Self::Write(WriteError::Store(_)) => (StatusCode::SERVICE_UNAVAILABLE, "StoreUnavailable"),
+            Self::Write(WriteError::NotReady) | Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "NotReady"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "NotFound"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge"),
+            Self::Encoded => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedEncoding"),
+            Self::SlowBody(_) => (StatusCode::REQUEST_TIMEOUT, "BodyTimeout"),
+        }
+    }
+
+    fn body(&self, id: &str) -> ErrorBody {
+        let (field, current): (Option<String>, Option<Sequence>) = match self {
+            Self::Invalid(invalid) => (Some(invalid.field.into()), None),
+            Self::Address(_) => (Some("ip".into()), None),
+            Self::Write(WriteError::Superseded(current)) => (None, *current),
+            _ => (None, None),
+        };
+        let reason = match self {
+            Self::Write(WriteError::Superseded(_)) => {
+                "something newer stands at this ip:port, or its registration was ended".into()
+            }
+            Self::Write(WriteError::Unknown) => "no such host is registered".into(),
+            Self::Write(WriteError::Store(_)) => "the store does not answer, try again".into(),
+            other => other.to_string(),
+        };
+        ErrorBody { id: id.into(), reason, field, current }
+    }
+
+    /// The answer as cookpad/sds's clients know it: plain text for a bad request, JSON for an unknown host.
+    pub fn into_cookpad(self) -> Response {
+        let (status, id) = self.parts();
+        match &self {
+            Self::Write(WriteError::Unknown) => answer(StatusCode::BAD_REQUEST, json(&self.body(id))),
+            // Its clients know no 409: they lost a race against others who say the same, and may try again.
+            Self::Write(WriteError::Superseded(_)) => answer(StatusCode::SERVICE_UNAVAILABLE, json(&self.body(id))),
+            Self::Json(reason) => answer(status, text(format!("Invalid JSON string: {reason}"))),
+            Self::Invalid(_) | Self::Address(_) => answer(status, text(self.to_string())),
+            _ => self.into_response(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, id) = self.parts();
+        if let Self::Write(WriteError::Store(error)) = &self {
+            tracing::warn!(%error, "a write was not made");
+        }
+        answer(status, json(&self.body(id)))
+    }
+}
+
+fn json(body: &ErrorBody) -> Response {
+    let text = serde_json::to_string(body).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], Body::from(text)).into_response()
+}
+
+fn text(reason: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from(reason)).into_response()
+}
+
+fn answer(status: StatusCode, mut response: Response) -> Response {
+    *response.status_mut() = status;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    // The rest of a body that was refused may still be on its way; it must not be read as the next request.
+    if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,197 @@
+//! All routes, and what every request goes through, in order: a request id, the route, its handler, counting.
+//!
+//! Handlers read the snapshot or call one verb of the registry; none knows the store. Errors become statuses in
+//! `error` alone.
+
+mod admin;
+mod body;
+mod eds;
+mod legacy;
+mod native;
+mod path;
+mod sds;
+mod table;
+mod usage;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use http::{HeaderName, HeaderValue, Request, header};
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use crate::{address::AddressPolicy, error::ApiError, metrics::Metrics, registry::Registry};
+
+/// What handlers work with.
+#[derive(Debug)]
+pub struct App {
+    /// The registry.
+    pub registry: Registry,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Who may register.
+    pub addresses: AddressPolicy,
+    /// The name of the environment, for v1.
+    pub env: Arc<str>,
+    /// Whether v1 lists the unhealthy when there is nobody else.
+    pub fail_open: bool,
+    /// Set when the server is about to stop: not ready, and connections end with their next answer.
+    pub stopping: AtomicBool,
+}
+
+impl App {
+    /// Whether the server is about to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+type Shared = axum::extract::State<Arc<App>>;
+
+/// The routes. A path that two dialects share is told apart by its method and its body.
+fn routes(app: Arc<App>) -> Router {
+    let registration = get(sds::get).post(legacy::cookpad::register);
+    let host = axum::routing::delete(legacy::cookpad::deregister);
+    Router::new()
+        .route("/", get(usage::get))
+        .route("/v1/registration/{service}", registration.clone())
+        .route("/v1/registration/{service}/", registration)
+        .route("/v1/registration/{service}/{host}", host.clone())
+        .route("/v1/registration/{service}/{host}/", host)
+        .route("/v1/services", get(native::services))
+        .route("/v1/services/{service}", get(native::service))
+        .route("/v1/services/{service}/instances/{host}", put(native::put).delete(native::delete).get(native::later))
+        .route("/v1/services/{service}/instances/{host}/drain", post(native::drain).get(native::later))
+        .route("/v2/discovery:endpoints", post(eds::v2))
+        .route("/v3/discovery:endpoints", post(eds::v3))
+        .route("/livez", get(admin::livez))
+        .route("/readyz", get(admin::readyz))
+        .route("/hc", get(admin::hc))
+        .route("/healthcheck", get(admin::healthcheck))
+        .route("/metrics", get(admin::metrics))
+        .fallback(|| async { ApiError::NotFound("no such route, GET / lists them".into()) })
+        .method_not_allowed_fallback(|| async { ApiError::Method })
+        .with_state(app)
+}
+
+/// The service that connections hand their requests to.
+#[derive(Debug, Clone)]
+pub struct Http {
+    app: Arc<App>,
+    routes: Router,
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl Http {
+    /// The routes of `app`.
+    pub fn new(app: Arc<App>) -> Self {
+        Self { routes: routes(app.clone()), app }
+    }
+
+    /// Answers a request; `last` asks the client to close the connection after it.
+    pub async fn answer(&self, request: Request<Body>, last: bool) -> Response {
+        let begun = Instant::now();
+        let route = Route::of(&request);
+        let id = request_id(&request);
+        let h1 = request.version() < http::Version::HTTP_2;
+        let logged =
+            tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().clone()));
+        let mut response = match self.routes.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let status = response.status();
+        if let Some((method, uri)) = logged {
+            tracing::debug!(%method, path = uri.path(), status = status.as_u16(), request_id = ?id, "answered");
+        }
+        response.headers_mut().insert(REQUEST_ID, id);
+        if h1 && (last || self.app.is_stopping()) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.app.metrics.answered(route, status.as_u16(), begun.elapsed().as_secs_f64());
+        response
+    }
+}
+
+/// The client's own id if it is short and plain, else a new one.
+fn request_id(request: &Request<Body>) -> HeaderValue {
+    match request.headers().get(REQUEST_ID) {
+        Some(id) if id.len() <= 128 && id.as_bytes().iter().all(u8::is_ascii_graphic) => id.clone(),
+        _ => {
+            let mut hex = [0; 16];
+            let mut bits = fastrand::u64(..);
+            for digit in &mut hex {
+                *digit = b"0123456789abcdef"[(bits & 15) as usize];
+                bits >>= 4;
+            }
+            HeaderValue::from_bytes(&hex).unwrap_or(HeaderValue::from_static("-"))
+        }
+    }
+}
+
+/// A kind of request, for counting: known from the path's beginning, without asking the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// `GET /v1/registration/..`
+    Registration,
+    /// Writes of the ancestors' dialects.
+    Legacy,
+    /// `/v1/services..`
+    Native,
+    /// `/v2/discovery:endpoints`
+    EdsV2,
+    /// `/v3/discovery:endpoints`
+    EdsV3,
+    /// Health, metrics, usage, unknown paths.
+    Other,
+}
+
+impl Route {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 6] = [Self::Registration, Self::Legacy, Self::Native, Self::EdsV2, Self::EdsV3, Self::Other];
+
+    fn of(request: &Request<Body>) -> Self {
+        let path = request.uri().path();
+        if path.starts_with("/v1/registration/") {
+            let read = matches!(*request.method(), http::Method::GET | http::Method::HEAD);
+            if read { Self::Registration } else { Self::Legacy }
+        } else if path.starts_with("/v1/services") {
+            Self::Native
+        } else if path == "/v3/discovery:endpoints" {
+            Self::EdsV3
+        } else if path == "/v2/discovery:endpoints" {
+            Self::EdsV2
+        } else {
+            Self::Other
+        }
+    }
+
+    /// The label's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Registration => "v1_registration",
+            Self::Legacy => "v1_legacy_write",
+            Self::Native => "native",
+            Self::EdsV2 => "eds_v2",
+            Self::EdsV3 => "eds_v3",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Whether the client holds this version already; only a request that says so with `If-None-Match` is told 304.
+fn not_modified(headers: &http::HeaderMap, etag: &HeaderValue) -> Option<Response> {
+    let held = headers.get(header::IF_NONE_MATCH)?.to_str().ok()?;
+    let ours = etag.to_str().ok()?.trim_start_matches("W/");
+    let same = held.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == ours);
+    same.then(|| (http::StatusCode::NOT_MODIFIED, [(header::ETAG, etag.clone())]).into_response())
+}

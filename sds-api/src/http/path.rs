@@ -1,0 +1,54 @@
+//! The words of a path: a service, and an ip:port. Decoded once, checked against their grammar, and refused in the
+//! API's own words, never as another route.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, Path, RawPathParams},
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+use sds_types::{Endpoint, Invalid, ServiceName};
+
+use super::App;
+use crate::{error::ApiError, instance::Key};
+
+/// `{service}`.
+pub struct Service(pub ServiceName);
+
+/// `{service}` and `{host}`, the latter one of the addresses that may register here.
+pub struct Host(pub Key);
+
+impl FromRequestParts<Arc<App>> for Service {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let Path(name) = Path::<String>::from_request_parts(parts, app).await.map_err(|_| not_text())?;
+        name.parse().map(Self).map_err(|error| ApiError::Invalid(error).into_response())
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Host {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let key = key(parts, app).await;
+        key.map(Self).map_err(|error| {
+            let legacy = parts.uri.path().starts_with("/v1/registration/");
+            if legacy { error.into_cookpad() } else { error.into_response() }
+        })
+    }
+}
+
+async fn key(parts: &mut Parts, app: &Arc<App>) -> Result<Key, ApiError> {
+    let params = RawPathParams::from_request_parts(parts, app).await;
+    let params = params.map_err(|_| Invalid::new("InvalidPath", "path", "the path is not UTF-8"))?;
+    let word = |name| params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value);
+    let key = Key { service: word("service").parse()?, endpoint: word("host").parse::<Endpoint>()? };
+    app.addresses.check(key.endpoint)?;
+    Ok(key)
+}
+
+fn not_text() -> Response {
+    ApiError::Invalid(Invalid::new("InvalidPath", "path", "the path is not UTF-8")).into_response()
+}

@@ -1,0 +1,38 @@
+//! `GET /v1/registration/{service}`: what Envoy 1.4 to 1.8 and the ancestors' clients poll.
+//!
+//! Envoy takes anything but a 200 for a failure, so a service that nobody registered is a 200 without hosts, and 304
+//! is only for those who sent `If-None-Match` (no Envoy does).
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::{Shared, not_modified, path::Service};
+use crate::{error::ApiError, render::v1};
+
+/// What is known about the answer: `fresh` or `fail-open`.
+pub const STATE: HeaderName = HeaderName::from_static("x-sds-state");
+
+pub async fn get(State(app): Shared, Service(name): Service, headers: HeaderMap) -> Response {
+    let Some(service) = app.registry.service(name.as_str()) else { return ApiError::NotReady.into_response() };
+    let Some(service) = service else { return answer(&headers, &v1::unknown(&name, &app.env)) };
+    let first = || v1::render(&service, &app.env, app.fail_open, |_| None);
+    let rendered: Arc<v1::Answer> = service.answers.v1(first);
+    answer(&headers, &rendered)
+}
+
+fn answer(headers: &HeaderMap, rendered: &v1::Answer) -> Response {
+    if let Some(unchanged) = not_modified(headers, &rendered.etag) {
+        return unchanged;
+    }
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::ETAG, rendered.etag.clone()),
+        (STATE, rendered.state.clone()),
+    ];
+    (headers, rendered.body.clone()).into_response()
+}

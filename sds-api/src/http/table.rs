@@ -1,0 +1,52 @@
+//! Lists as JSON for programs, or as aligned text for the person on call, who has a terminal and nothing else.
+
+use std::collections::HashMap;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
+
+/// JSON, or text with `Accept: text/plain` or `?format=text`.
+pub fn either(
+    headers: &HeaderMap,
+    query: &HashMap<&str, &str>,
+    list: &impl Serialize,
+    text: impl FnOnce() -> String,
+    etag: HeaderValue,
+) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("");
+    let plain = query.get("format") == Some(&"text") || accept.starts_with("text/plain");
+    let (kind, body) = if plain {
+        ("text/plain; charset=utf-8", text().into_bytes())
+    } else {
+        ("application/json", serde_json::to_vec(list).unwrap_or_default())
+    };
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::ETAG, etag)], body).into_response()
+}
+
+/// Rows under their columns' names, each column as wide as its widest cell.
+pub fn text<const N: usize>(columns: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(columns.map(String::from)).chain(rows).collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let line: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_align() {
+        let rows = [["a".to_owned(), "1".to_owned()], ["long".to_owned(), "22".to_owned()]];
+        assert_eq!(super::text(["NAME", "N"], rows.into_iter()), "NAME  N\na     1\nlong  22\n");
+    }
+}

@@ -1,0 +1,51 @@
+//! `GET /`: the first thing that somebody with nothing but curl sees.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, header};
+
+use super::Shared;
+
+pub async fn get(State(app): Shared, headers: HeaderMap) -> Response {
+    let counts = match app.registry.snapshot() {
+        None => "not ready: the first read of the store is not complete".to_owned(),
+        Some(snapshot) => {
+            let instances: usize = snapshot.services.values().map(|service| service.instances.len()).sum();
+            format!("{} services, {instances} instances in service", snapshot.services.len())
+        }
+    };
+    // Echoed into lines to be copied, so only what can be part of a URL's authority.
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let plain = |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b));
+    let host = host.filter(plain).unwrap_or("127.0.0.1:8080");
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
+        "sds-api {version}: service registry for Envoy ({env})
+{counts}
+
+Read
+  curl http://{host}/v1/services?format=text                # all services
+  curl http://{host}/v1/services/web?format=text            # the instances of one
+  curl http://{host}/v1/registration/web                    # as Envoy 1.4 to 1.8 polls it
+  curl http://{host}/v3/discovery:endpoints -d '{{\"resource_names\":[\"web\"]}}'   # REST EDS; v2 likewise
+
+Write (sidecars)
+  curl -X PUT http://{host}/v1/services/web/instances/10.0.0.1:80 -d '{{\"incarnation\":1,\"seq\":1,\"health\":\"healthy\"}}'
+  curl -X POST http://{host}/v1/services/web/instances/10.0.0.1:80/drain -d '{{\"incarnation\":1,\"seq\":2}}'
+  curl -X DELETE 'http://{host}/v1/services/web/instances/10.0.0.1:80?incarnation=1&seq=3'
+
+Write (clients of cookpad/sds)
+  curl http://{host}/v1/registration/web -d '{{\"ip\":\"10.0.0.1\",\"port\":80,\"revision\":\"r1\",\"tags\":{{\"az\":\"a\"}}}}'
+  curl -X DELETE http://{host}/v1/registration/web/10.0.0.1:80
+
+Look after
+  curl http://{host}/livez                                  # does the sync loop turn
+  curl http://{host}/readyz                                 # is anything known (also /hc, /healthcheck)
+  curl http://{host}/metrics                                # Prometheus
+",
+        env = app.env
+    )
+    .into_response()
+}

@@ -1,0 +1,158 @@
+//! What the registry knows of one ip:port of one service: who stands there, in which state, and with what content.
+//!
+//! These are the words of the deciding code: no attribute of the store and no field of a wire body appears here.
+
+use std::{fmt, sync::Arc};
+
+use sds_types::{
+    Endpoint, Health, InstanceId, Label, Locality, Revision, Sequence, ServiceName, Tags, TaskArn, Weight,
+};
+
+/// What an instance is called: the store's two keys.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The service that it serves.
+    pub service: ServiceName,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.service, self.endpoint)
+    }
+}
+
+/// What its registrant says of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Fit for traffic.
+    Healthy,
+    /// Registered, not fit.
+    Unhealthy,
+    /// About to leave: no new requests. Only a higher incarnation ends it.
+    Draining,
+}
+
+impl Status {
+    /// As the native API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl From<Health> for Status {
+    fn from(health: Health) -> Self {
+        match health {
+            Health::Healthy => Self::Healthy,
+            Health::Unhealthy => Self::Unhealthy,
+        }
+    }
+}
+
+/// Which dialect wrote a registration; it decides the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A sidecar of ours: has an incarnation.
+    Native,
+    /// cookpad/sds's JSON.
+    Cookpad,
+}
+
+impl Origin {
+    /// As the table and the native API spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Cookpad => "cookpad",
+        }
+    }
+}
+
+/// Why a row is no longer in service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// Its owner left.
+    Deregistered,
+    /// Its owner left because the app stayed unfit.
+    Unhealthy,
+    /// ECS says that the task stopped.
+    Stopped,
+}
+
+/// All of a registration but its place and its order: equal content means that nothing is to be written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Content {
+    /// What runs.
+    pub revision: Revision,
+    /// Share of traffic.
+    pub weight: Option<Weight>,
+    /// For subset routing.
+    pub canary: bool,
+    /// Where it runs.
+    pub locality: Locality,
+    /// Host or task id.
+    pub instance_id: InstanceId,
+    /// The ECS task; routes nothing.
+    pub task_arn: TaskArn,
+    /// lyft/discovery's index of services by repository.
+    pub service_repo_name: Label<256>,
+    /// Other tags.
+    pub tags: Tags,
+}
+
+/// A row of the store that could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Whose.
+    pub key: Key,
+    /// The registrant's order.
+    pub at: Sequence,
+    /// The store's order of writes to this row within an incarnation.
+    pub rev: u64,
+    /// In service, or a tombstone.
+    pub standing: Standing,
+}
+
+/// Whether a row is in service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// In service.
+    In(Registration),
+    /// A tombstone: it keeps late writers out.
+    Gone(Gone),
+}
+
+/// A row in service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// What its registrant says.
+    pub status: Status,
+    /// Shared with every snapshot that holds it.
+    pub content: Arc<Content>,
+    /// Who wrote it.
+    pub origin: Origin,
+    /// A replica saw it silent for a lease: one that starts does not serve it.
+    pub lost: bool,
+    /// When DynamoDB's garbage collection may take the row, in epoch seconds; no rule of ours reads it.
+    pub expire_time: u64,
+}
+
+impl Row {
+    /// The registration, unless this is a tombstone.
+    pub fn registration(&self) -> Option<&Registration> {
+        match &self.standing {
+            Standing::In(registration) => Some(registration),
+            Standing::Gone(_) => None,
+        }
+    }
+
+    /// The fold's order: the higher incarnation, then the later write.
+    pub fn order(&self) -> (u64, u64) {
+        (self.at.incarnation, self.rev)
+    }
+}

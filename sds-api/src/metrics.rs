@@ -1,0 +1,137 @@
+//! What is counted, for Prometheus. Labels are bounded: a route's name, a class of status, never an address or a
+//! request's own text.
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use crate::http::Route;
+
+/// All metrics; clones share them.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    /// By route, so that a request looks nothing up.
+    http: Arc<[RouteMetrics]>,
+    /// Heartbeats that changed nothing.
+    pub heartbeats: Counter,
+    /// Legacy writes for an instance whose sidecar is alive.
+    pub legacy_ignored: Counter,
+    /// Instances that fell silent.
+    pub silent: Counter,
+    /// Full reads that failed.
+    pub failed_reads: Counter,
+    /// Names outside the grammar in discovery requests.
+    pub bad_names: Counter,
+    /// Rows that cannot be served.
+    pub bad_rows: Gauge,
+    /// Rows of an older registry.
+    pub foreign_rows: Gauge,
+    /// Services with an instance in service.
+    pub services: Gauge,
+    /// Instances in service.
+    pub instances: Gauge,
+    /// When the last full read was complete.
+    pub last_full_read: Gauge,
+    /// Open connections.
+    pub connections: Gauge,
+}
+
+#[derive(Debug, Clone)]
+struct RouteMetrics {
+    by_class: [Counter; 4],
+    duration: Histogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: &'static str,
+}
+
+const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("sds");
+        let requests = Family::<RequestLabels, Counter>::default();
+        let durations = Family::<RouteLabels, Histogram>::new_with_constructor(|| {
+            Histogram::new([0.0001, 0.0005, 0.001, 0.005, 0.02, 0.1, 0.4, 1.0])
+        });
+        let http = Route::ALL.iter().map(|route| {
+            let route = route.name();
+            RouteMetrics {
+                by_class: CLASSES.map(|class| requests.get_or_create(&RequestLabels { route, class }).clone()),
+                duration: durations.get_or_create(&RouteLabels { route }).clone(),
+            }
+        });
+        let http = http.collect();
+        registry.register("http_requests", "Requests answered", requests);
+        registry.register("http_request_duration_seconds", "Until the answer's head", durations);
+        Self {
+            http,
+            heartbeats: counter(&mut registry, "heartbeats", "Heartbeats that changed nothing"),
+            legacy_ignored: counter(
+                &mut registry,
+                "legacy_writes_ignored",
+                "Writes by a legacy client for an instance whose sidecar is alive",
+            ),
+            silent: counter(&mut registry, "instances_silent", "Instances that left the answers for silence"),
+            failed_reads: counter(&mut registry, "full_reads_failed", "Full reads of the store that failed"),
+            bad_names: counter(&mut registry, "discovery_bad_names", "Names outside the grammar in discovery requests"),
+            bad_rows: gauge(&mut registry, "bad_rows", "Rows of the table that are left out, by the last full read"),
+            foreign_rows: gauge(&mut registry, "foreign_rows", "Rows without incarnation, by the last full read"),
+            services: gauge(&mut registry, "services", "Services with an instance in service"),
+            instances: gauge(&mut registry, "instances", "Instances in service"),
+            last_full_read: gauge(
+                &mut registry,
+                "last_full_read_timestamp_seconds",
+                "When the last complete read of the store ended",
+            ),
+            connections: gauge(&mut registry, "connections", "Open connections"),
+            registry: Arc::new(registry),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts an answered request.
+    pub fn answered(&self, route: Route, status: u16, seconds: f64) {
+        let Some(metrics) = self.http.get(route as usize) else { return };
+        let class = usize::from(status / 100).saturating_sub(2).min(CLASSES.len() - 1);
+        if let Some(counter) = metrics.by_class.get(class) {
+            counter.inc();
+        }
+        metrics.duration.observe(seconds);
+    }
+
+    /// The text that Prometheus reads.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let metric = Counter::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let metric = Gauge::default();
+    registry.register(name, help, metric.clone());
+    metric
+}

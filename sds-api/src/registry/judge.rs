@@ -1,0 +1,54 @@
+//! What a request to register means, given what is known of its ip:port: news that must be written, or only a sign
+//! of life. Most requests are signs of life, and those never touch the store.
+
+use sds_types::Sequence;
+
+use super::fold::Known;
+use crate::instance::{Content, Origin, Status};
+
+/// What to do with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing changed: a heartbeat.
+    Heard,
+    /// To be written at this place in the order; the store's condition has the last word.
+    Write(Sequence),
+    /// A legacy client speaks for an instance whose sidecar is alive: answered as success, changes nothing.
+    Ignored,
+}
+
+/// Judges a sidecar's PUT or drain.
+pub fn native(known: Option<&Known>, at: Sequence, status: Status, content: &Content) -> Verdict {
+    let write = Verdict::Write(at);
+    let Some(known) = known.filter(|known| known.row.at.incarnation == at.incarnation) else { return write };
+    let Some(standing) = known.row.registration() else { return write };
+    if standing.lost || known.dirty {
+        return write;
+    }
+    // Nothing of the same incarnation ends a drain, so any request of it only keeps the row alive.
+    if standing.status == Status::Draining || (standing.status == status && *standing.content == *content) {
+        return Verdict::Heard;
+    }
+    write
+}
+
+/// Judges a registration by a client that knows no incarnation: it gets the place in the order that keeps what
+/// stands (a change), or that ends what is gone or silent (a new tenant).
+pub fn legacy(known: Option<&Known>, origin: Origin, content: &Content) -> Verdict {
+    let Some(known) = known else { return Verdict::Write(Sequence { incarnation: 1, seq: 1 }) };
+    let next = Verdict::Write(Sequence { incarnation: known.row.at.incarnation.saturating_add(1), seq: 1 });
+    let Some(standing) = known.row.registration() else { return next };
+    match (standing.origin, known.served) {
+        (Origin::Native, true) => Verdict::Ignored,
+        (Origin::Native, false) => next,
+        (Origin::Cookpad, served) => {
+            let same = standing.origin == origin && *standing.content == *content;
+            if served && same && !standing.lost && !known.dirty {
+                Verdict::Heard
+            } else {
+                let Sequence { incarnation, seq } = known.row.at;
+                Verdict::Write(Sequence { incarnation, seq: seq.saturating_add(1) })
+            }
+        }
+    }
+}

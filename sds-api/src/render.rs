@@ -1,0 +1,72 @@
+//! A service's answers as bytes: rendered on first use, once for all who ask, and dropped with the version.
+//!
+//! Only v1 is rendered again while its version lives, because its hosts carry the time of their last sign of life;
+//! the sync loop does that for services that are polled, so a poll only ever hands out bytes.
+
+pub mod eds_json;
+pub mod v1;
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::registry::Version;
+
+/// The answers made of one version of a service.
+#[derive(Debug, Default)]
+pub struct Answers {
+    v1: ArcSwapOption<v1::Answer>,
+    v1_polled: AtomicBool,
+    eds: [OnceLock<eds_json::Answer>; 2],
+}
+
+impl Answers {
+    /// The v1 answer, rendered by `render` if nobody asked before.
+    pub fn v1(&self, render: impl FnOnce() -> v1::Answer) -> Arc<v1::Answer> {
+        // A store to shared memory only for the first poll after each renewal.
+        if !self.v1_polled.load(Ordering::Relaxed) {
+            self.v1_polled.store(true, Ordering::Relaxed);
+        }
+        if let Some(answer) = self.v1.load_full() {
+            return answer;
+        }
+        let answer = Arc::new(render());
+        self.v1.store(Some(answer.clone()));
+        answer
+    }
+
+    /// Whether v1 was asked for since the last call.
+    pub fn v1_polled(&self) -> bool {
+        self.v1_polled.swap(false, Ordering::Relaxed)
+    }
+
+    /// Replaces the v1 answer by one with newer times.
+    pub fn set_v1(&self, answer: v1::Answer) {
+        self.v1.store(Some(Arc::new(answer)));
+    }
+
+    /// The EDS answer of an API version, rendered by `render` if nobody asked before.
+    pub fn eds(&self, api: eds_json::Api, render: impl FnOnce() -> eds_json::Answer) -> &eds_json::Answer {
+        let [v2, v3] = &self.eds;
+        match api {
+            eds_json::Api::V2 => v2.get_or_init(render),
+            eds_json::Api::V3 => v3.get_or_init(render),
+        }
+    }
+}
+
+/// Our own types as JSON; their keys are strings, so this cannot fail.
+fn json(value: &impl serde::Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+/// A version as a weak validator.
+pub fn etag(version: Version) -> HeaderValue {
+    // Hex digits and quotes are visible ASCII.
+    HeaderValue::try_from(format!("W/\"{version}\"")).unwrap_or(HeaderValue::from_static("W/\"\""))
+}

@@ -1,0 +1,67 @@
+//! Spells a service for `GET /v1/registration/{service}`: Envoy 1.4 to 1.8 and the ancestors' clients.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use sds_types::{Endpoint, ServiceName, V1Host, V1Registration, V1Tags};
+
+use crate::{
+    clock::Timestamp,
+    registry::{Instance, Service, Version},
+    view,
+};
+
+/// The body and what its headers say.
+#[derive(Debug)]
+pub struct Answer {
+    /// JSON.
+    pub body: Bytes,
+    /// Weak: the content version. The bytes also move with the hosts' last sign of life.
+    pub etag: HeaderValue,
+    /// `x-sds-state`.
+    pub state: HeaderValue,
+}
+
+/// The answer for a service; `heard` tells newer signs of life than the snapshot has.
+pub fn render(service: &Service, env: &str, fail_open: bool, heard: impl Fn(Endpoint) -> Option<Timestamp>) -> Answer {
+    let list = view::v1(service, fail_open);
+    let hosts = list
+        .hosts
+        .iter()
+        .map(|instance| host(&service.name, instance, heard(instance.endpoint).unwrap_or(instance.heard)));
+    let state = if list.fail_open { "fail-open" } else { "fresh" };
+    answer(&service.name, env, hosts.collect(), service.version, state)
+}
+
+/// The answer for a name that nobody serves: Envoy keeps its hosts on anything but a 200.
+pub fn unknown(name: &ServiceName, env: &str) -> Answer {
+    answer(name, env, Vec::new(), Version::of(name.as_str(), &[]), "fresh")
+}
+
+fn answer(name: &ServiceName, env: &str, hosts: Vec<V1Host<'_>>, version: Version, state: &'static str) -> Answer {
+    Answer {
+        body: super::json(&V1Registration { service: name.as_str(), env, hosts }),
+        etag: super::etag(version),
+        state: HeaderValue::from_static(state),
+    }
+}
+
+fn host<'a>(name: &'a ServiceName, instance: &'a Instance, heard: Timestamp) -> V1Host<'a> {
+    let content = &instance.content;
+    V1Host {
+        service: name.as_str(),
+        ip_address: instance.endpoint.ip().to_string(),
+        port: instance.endpoint.port(),
+        revision: content.revision.as_str(),
+        service_repo_name: content.service_repo_name.as_str(),
+        last_check_in: heard.to_string(),
+        expire_time: heard.plus(instance.lease).seconds(),
+        tags: V1Tags {
+            az: content.locality.zone.as_str(),
+            region: content.locality.region.as_str(),
+            instance_id: content.instance_id.as_str(),
+            canary: content.canary,
+            load_balancing_weight: content.weight,
+            other: &content.tags,
+        },
+    }
+}

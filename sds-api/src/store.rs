@@ -1,0 +1,66 @@
+//! The store: which calls the registry makes, and what each promises. One implementation, DynamoDB; a laptop runs
+//! the same calls against an emulator in this process (`embedded`), so there is no second store to drift.
+//!
+//! - Every write is one conditional update that decides a race by (incarnation, seq) and tells, when refused, what
+//!   stands there instead. `rev` is made by the store and rises with every write. No condition reads a clock.
+//! - Deregistering leaves a tombstone for 24 h, longer than any process or request can be paused, so that a late
+//!   writer finds something to lose against.
+//! - A full read is complete or an error; rows that cannot be read are named and left out, never fatal.
+//! - Calls made for a request answer within [`IN_REQUEST`]: an old Envoy gives up after 1 s.
+
+mod connect;
+mod dynamodb;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+mod expression;
+pub mod item;
+mod table;
+
+use std::time::Duration;
+
+pub use connect::connect;
+pub use dynamodb::{KEEP, Store};
+
+use crate::instance::Row;
+
+/// The longest that a store call may hold up a request.
+pub const IN_REQUEST: Duration = Duration::from_millis(800);
+
+/// The store did not answer, or not with a yes or a no; a write's outcome is then unknown.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{call} failed: {cause}")]
+pub struct StoreError {
+    /// The API call.
+    pub call: &'static str,
+    /// The service's or the connection's words: for logs, not for answers.
+    pub cause: String,
+}
+
+/// What became of a conditional write.
+#[derive(Debug)]
+pub enum Write {
+    /// The row as it stands now.
+    Done(Row),
+    /// The condition failed; the row that stood in the way, if it could be read.
+    Refused(Option<Row>),
+}
+
+/// The whole table at one time.
+#[derive(Debug, Default)]
+pub struct FullRead {
+    /// Every row that could be read, tombstones too.
+    pub rows: Vec<Row>,
+    /// Rows that an older registry without incarnations wrote.
+    pub foreign: usize,
+    /// Rows that cannot be served: key and reason.
+    pub bad: Vec<item::BadRow>,
+    /// Whether our mark of a known table is there.
+    pub meta: bool,
+}
+
+impl FullRead {
+    /// A table without a single row of anybody's.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.foreign == 0 && self.bad.is_empty()
+    }
+}

@@ -1,0 +1,84 @@
+//! The table itself: its shape, its creation, and the mark that says "this table was in use".
+//!
+//! The shape is cookpad/sds's, so that its users can point us at the table that they have. The mark tells a table
+//! that was just made (empty means empty) from one that somebody wiped (empty means wait for the sidecars).
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
+    TimeToLiveSpecification,
+};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Store, StoreError,
+    dynamodb::failed,
+    item::{self, n, s},
+};
+
+const META: &str = "#meta";
+
+impl Store {
+    /// Creates the table with its TTL and its mark, if there is none of that name. Whether it was created.
+    pub async fn create_table(&self) -> Result<bool, StoreError> {
+        let builder = self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
+        let created = builder
+            .attribute_definitions(attribute("service")?)
+            .attribute_definitions(attribute("ip_port")?)
+            .key_schema(key("service", KeyType::Hash)?)
+            .key_schema(key("ip_port", KeyType::Range)?)
+            .send()
+            .await;
+        match created {
+            Ok(_) => {}
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(failed("CreateTable", &error)),
+        }
+        self.wait_active().await?;
+        let ttl = TimeToLiveSpecification::builder().attribute_name("expire_time").enabled(true).build();
+        let ttl = ttl.map_err(|e| built("UpdateTimeToLive", &e))?;
+        let call = self.client.update_time_to_live().table_name(&self.table).time_to_live_specification(ttl);
+        call.send().await.map_err(|e| failed("UpdateTimeToLive", &e))?;
+        self.write_meta().await?;
+        Ok(true)
+    }
+
+    /// Leaves the mark.
+    pub async fn write_meta(&self) -> Result<(), StoreError> {
+        let call = self.client.put_item().table_name(&self.table);
+        let call = call.item("service", s(META)).item("ip_port", s(META)).item("fmt", n(item::FMT));
+        call.send().await.map(drop).map_err(|e| failed("PutItem", &e))
+    }
+
+    async fn wait_active(&self) -> Result<(), StoreError> {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let call = self.client.describe_table().table_name(&self.table);
+            let answer = call.send().await.map_err(|e| failed("DescribeTable", &e))?;
+            let status = answer.table.and_then(|table| table.table_status);
+            if status == Some(TableStatus::Active) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(StoreError { call: "DescribeTable", cause: format!("the new table is still {status:?}") });
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+fn attribute(name: &str) -> Result<AttributeDefinition, StoreError> {
+    let builder = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
+    builder.build().map_err(|e| built("CreateTable", &e))
+}
+
+fn key(name: &str, kind: KeyType) -> Result<KeySchemaElement, StoreError> {
+    KeySchemaElement::builder().attribute_name(name).key_type(kind).build().map_err(|e| built("CreateTable", &e))
+}
+
+fn built(call: &'static str, error: &impl std::fmt::Display) -> StoreError {
+    StoreError { call, cause: error.to_string() }
+}
