@@ -10,6 +10,10 @@ use time::OffsetDateTime;
 pub struct Timestamp(Duration);
 
 impl Timestamp {
+    /// 1970-01-01.
+    #[cfg(test)]
+    pub const EPOCH: Self = Self(Duration::ZERO);
+
     /// Now, by this machine's clock.
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     pub fn now() -> Self {

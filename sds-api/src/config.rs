@@ -11,7 +11,8 @@ use std::{
 };
 
 use clap::{
-    ArgAction::Set, CommandFactory, Parser, ValueEnum, error::ContextKind, error::ContextValue, error::ErrorKind,
+    ArgAction::Set, CommandFactory, FromArgMatches, Parser, ValueEnum, error::ContextKind, error::ContextValue,
+    error::ErrorKind,
 };
 use ipnet::IpNet;
 use sds_types::parse_span;
@@ -39,7 +40,7 @@ pub enum LogFormat {
 
 /// Service registry for Envoy, on DynamoDB.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "sds-api", version, about, max_term_width = 110)]
+#[command(name = "sds-api", version, about, term_width = 110)]
 pub struct Config {
     /// Address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, env = "SDS_LISTEN")]
@@ -54,10 +55,10 @@ pub struct Config {
     #[arg(long, env = "SDS_STORE")]
     pub store: Option<StoreKind>,
     /// File of the embedded store, or `:memory:`
-    #[arg(long, env = "SDS_DATA", default_value = "sds-data.sqlite", value_name = "FILE")]
+    #[arg(long, env = "SDS_DATA", default_value = "sds-data.sqlite", value_parser = some_text, value_name = "FILE")]
     pub data: String,
     /// Name of the table [default: sds]
-    #[arg(long, env = "DDB_TABLE", value_name = "NAME")]
+    #[arg(long, env = "DDB_TABLE", value_parser = some_text, value_name = "NAME")]
     pub ddb_table: Option<String>,
     /// Create the table with its TTL if it does not exist (always done in the embedded store)
     #[arg(long, env = "SDS_CREATE_TABLE", action = Set, default_value = "false", value_name = "BOOL")]
@@ -97,6 +98,10 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+fn some_text(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("is set but empty") } else { Ok(text.to_owned()) }
+}
+
 /// A comma list of networks.
 #[derive(Debug, Clone, Default)]
 pub struct Networks(pub Vec<IpNet>);
@@ -124,10 +129,14 @@ pub enum Refused {
 impl Config {
     /// Reads flags and environment.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refused> {
-        let config = Self::try_parse_from(args).map_err(|error| match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refused::Shown(error.render().to_string()),
-            _ => Refused::Bad(one_line(&error)),
-        })?;
+        // The help is a reference; what happens to be set does not belong in it.
+        let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
+        let matches = command.try_get_matches_from(args);
+        let config =
+            matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refused::Shown(error.render().to_string()),
+                _ => Refused::Bad(one_line(&error)),
+            })?;
         config.check().map_err(Refused::Bad)?;
         Ok(config)
     }
@@ -241,6 +250,7 @@ mod tests {
             (&["--fail-open", "yes"], "SDS_FAIL_OPEN"),
             (&["--cidrs", "10.0.0.0/33"], "SDS_CIDRS"),
             (&["--log", "sds_api=loud"], "SDS_LOG"),
+            (&["--ddb-table", ""], "DDB_TABLE"),
         ] {
             let Err(Refused::Bad(line)) = read(args) else { panic!("{args:?} was accepted") };
             assert!(line.starts_with(name) && line.lines().count() == 1, "{args:?}: {line}");

@@ -70,3 +70,6 @@ pub fn etag(version: Version) -> HeaderValue {
     // Hex digits and quotes are visible ASCII.
     HeaderValue::try_from(format!("W/\"{version}\"")).unwrap_or(HeaderValue::from_static("W/\"\""))
 }
+
+#[cfg(test)]
+mod tests;

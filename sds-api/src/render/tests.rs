@@ -1,0 +1,84 @@
+//! One service, spelled for each client.
+
+use std::{sync::Arc, time::Duration};
+
+use sds_types::{Label, Locality, Sequence, Tags, Weight};
+
+use super::*;
+use crate::{
+    clock::Timestamp,
+    instance::{Content, Origin, Status},
+    registry::{Instance, Service},
+};
+
+fn instance(endpoint: &str, status: Status, content: Content) -> Instance {
+    Instance {
+        endpoint: endpoint.parse().unwrap(),
+        at: Sequence { incarnation: 1, seq: 1 },
+        status,
+        origin: Origin::Native,
+        content: Arc::new(content),
+        heard: Timestamp::EPOCH.plus(Duration::from_secs(1_500_000_000)),
+        lease: Duration::from_secs(30),
+    }
+}
+
+fn zone(name: &str) -> Locality {
+    Locality { region: Label::parse("region", "r").unwrap(), zone: Label::parse("zone", name).unwrap() }
+}
+
+fn service() -> Service {
+    let full = Content {
+        revision: Label::parse("revision", "abc").unwrap(),
+        weight: Weight::try_from(20).ok(),
+        canary: true,
+        locality: zone("a"),
+        instance_id: Label::parse("instance_id", "i-1").unwrap(),
+        tags: Tags::parse([("tier".to_owned(), "gold \"1\"".to_owned())].into()).unwrap(),
+        ..Content::default()
+    };
+    let plain = |name| Content { locality: zone(name), ..Content::default() };
+    let instances = vec![
+        instance("10.0.0.9:80", Status::Healthy, plain("b")),
+        instance("10.0.0.10:80", Status::Draining, plain("a")),
+        instance("10.0.0.2:81", Status::Unhealthy, plain("a")),
+        instance("10.0.0.2:80", Status::Healthy, full),
+        instance("[2001:db8::1]:80", Status::Healthy, plain("b")),
+    ];
+    Service::new("web".parse().unwrap(), instances)
+}
+
+fn pretty(json: &[u8]) -> String {
+    serde_json::to_string_pretty(&serde_json::from_slice::<serde_json::Value>(json).unwrap()).unwrap()
+}
+
+#[test]
+fn v1() {
+    insta::assert_snapshot!(pretty(&v1::render(&service(), "production", true, |_| None).body));
+}
+
+#[test]
+fn eds_v3() {
+    insta::assert_snapshot!(pretty(&eds_json::render(&service(), eds_json::Api::V3).response));
+}
+
+#[test]
+fn eds_v2_differs_in_its_types_only() {
+    let text = |api| String::from_utf8(eds_json::render(&service(), api).response.to_vec()).unwrap();
+    let v3 = text(eds_json::Api::V3);
+    assert_eq!(text(eds_json::Api::V2), v3.replace("envoy.config.endpoint.v3", "envoy.api.v2"));
+}
+
+#[test]
+fn an_answer_is_rendered_once_until_it_is_renewed() {
+    let service = service();
+    let render = |second: u64| move |_| Some(Timestamp::EPOCH.plus(Duration::from_secs(second)));
+    let first = service.answers.v1(|| v1::render(&service, "e", true, render(1)));
+    let again = service.answers.v1(|| unreachable!("rendered twice"));
+    assert!(Arc::ptr_eq(&first, &again));
+    assert!(service.answers.v1_polled() && !service.answers.v1_polled());
+    service.answers.set_v1(v1::render(&service, "e", true, render(2)));
+    let renewed = service.answers.v1(|| unreachable!("rendered twice"));
+    assert_ne!(first.body, renewed.body);
+    assert_eq!(first.etag, renewed.etag);
+}
