@@ -1,6 +1,119 @@
-#![doc = ""]
-use std::{ffi::OsString, process::ExitCode};
-/// Runs the program.
-pub fn cli(_args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+//! The sidecar of the service discovery: one process in each ECS task, which keeps the app's ip:port registered while
+//! the app is fit, says so when it is not, and drains it before the task stops.
+//!
+//! ```text
+//! probe -> health -> lifecycle -> client ==HTTP==> the registry
+//!            identity --^              agent runs them all, admin tells about them
+//! ```
+//!
+//! `health`, `lifecycle` and `identity/decide` decide and do no I/O; the others do I/O and decide nothing.
+
+use std::{ffi::OsString, io::Write as _, process::ExitCode, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+mod admin;
+mod agent;
+mod client;
+mod clock;
+mod config;
+mod health;
+mod identity;
+mod lifecycle;
+mod metrics;
+mod probe;
+#[cfg(test)]
+mod stand_in;
+mod web;
+
+use config::{Command, Config, Halt, Misconfigured};
+
+/// EX_USAGE: the configuration is wrong, and no restart helps.
+const MISCONFIGURED: u8 = 64;
+
+/// Runs the program: `args` begins with the program's name. Exit codes: 0 done, 1 not healthy (`healthcheck`) or an
+/// error of the machine, 64 a wrong configuration.
+pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = match config::parse(args) {
+        Ok(command) => command,
+        Err(Halt::Shown(text)) => {
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            return ExitCode::SUCCESS;
+        }
+        Err(Halt::Wrong(error)) => return misconfigured(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().max_blocking_threads(4).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let code = match command {
+        Command::Healthcheck(address) => match runtime.block_on(admin::ask(address)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => failed(&why),
+        },
+        Command::Run(config) => {
+            log(&config.log);
+            runtime.block_on(async {
+                let stop = signals()?;
+                run(*config, stop).await
+            })
+        }
+        .unwrap_or_else(|error: anyhow::Error| match error.downcast_ref::<Misconfigured>() {
+            Some(error) => misconfigured(error),
+            None => failed(&error),
+        }),
+    };
+    // A name's lookup may still block a thread; the process does not wait for it.
+    runtime.shutdown_timeout(Duration::ZERO);
+    code
+}
+
+/// Serves admin and keeps the instance registered until `stop` has said so and the drain is over.
+async fn run(config: Config, stop: mpsc::Receiver<()>) -> anyhow::Result<ExitCode> {
+    let taken = |error| Misconfigured::new("SDS_ADMIN_LISTEN", format!("{}: {error}", config.admin));
+    let listener = TcpListener::bind(config.admin).await.map_err(taken)?;
+    tracing::info!(addr = %listener.local_addr()?, "admin listening");
+    let mut registry = prometheus_client::registry::Registry::default();
+    let metrics = metrics::Metrics::register(&mut registry);
+    let (agent, status) = agent::Agent::new(config, metrics)?;
+    tokio::select! {
+        () = agent.run(stop) => Ok(ExitCode::SUCCESS),
+        ended = admin::serve(listener, status, registry) => Err(anyhow::anyhow!("admin ended: {ended:?}")),
+    }
+}
+
+/// SIGTERM from ECS, SIGINT from a terminal.
+fn signals() -> anyhow::Result<mpsc::Receiver<()>> {
+    let (sender, receiver) = mpsc::channel(1);
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
+            if sender.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+fn log(log: &config::Log) {
+    let filter = tracing_subscriber::EnvFilter::new(&log.filter);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    // An error says that the process logs already, as a test does.
+    let _ = if log.json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
+}
+
+fn misconfigured(error: &Misconfigured) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{error}");
+    ExitCode::from(MISCONFIGURED)
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "sds-sidecar: {error}");
+    ExitCode::FAILURE
 }

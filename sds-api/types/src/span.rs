@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-/// Reads `5s`, `500ms`, `2m`, `1h`, `1d`, or bare seconds, also fractions: `0.5`.
+/// The longest that any option may be: more is a slip of the unit.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Reads `5s`, `500ms`, `2m`, `1h`, or bare seconds, also fractions: `0.5`. At most a day.
 pub fn parse_span(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{}' is not a duration, write 5s, 500ms, 2m, 1h or bare seconds", text.escape_debug());
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -11,12 +14,14 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
         "ms" => 0.001,
         "m" => 60.0,
         "h" => 3600.0,
-        "d" => 86400.0,
         _ => return Err(wrong()),
     };
     let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let number: f64 = digits.parse().ok().filter(|_| plain).ok_or_else(wrong)?;
-    Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
+    match Duration::try_from_secs_f64(number * unit) {
+        Ok(span) if span <= LONGEST => Ok(span),
+        _ => Err(format!("'{}' is longer than a day", text.escape_debug())),
+    }
 }
 
 #[cfg(test)]
@@ -27,10 +32,10 @@ mod tests {
     fn units_and_bare_seconds() {
         let millis = |text| parse_span(text).ok().map(|span| span.as_millis());
         assert_eq!(
-            ["5", "5s", "500ms", "2m", "1h", "1d", "0.5", "0"].map(millis),
+            ["5", "5s", "500ms", "2m", "1h", "24h", "0.5", "0"].map(millis),
             [Some(5000), Some(5000), Some(500), Some(120_000), Some(3_600_000), Some(86_400_000), Some(500), Some(0)]
         );
-        for bad in ["", "s", "5x", "-1", "+1", "1e3", "inf", "NaN", "5 s", "9999999999999999999999h"] {
+        for bad in ["", "s", "5x", "-1", "+1", "1e3", "inf", "NaN", "5 s", "1d", "25h", "9999999999999999999999h"] {
             assert!(parse_span(bad).is_err(), "{bad}");
         }
     }

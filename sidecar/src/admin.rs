@@ -1,0 +1,119 @@
+//! What the sidecar says about itself, on loopback only: health for ECS, metrics for a scraper in the task.
+//!
+//! `/livez` is 200 while the agent's loop turns. `/readyz` is 200 while the instance is registered, healthy and within
+//! its lease. `/healthcheck` is what ECS's container health asks through `sds-sidecar healthcheck`: it passes once the
+//! instance was registered, and from then on as long as the loop turns, so that trouble with the registry, the
+//! metadata or the app holds a deploy but kills no task.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use prometheus_client::registry::Registry;
+use tokio::{net::TcpListener, sync::watch, time::Instant};
+
+/// The loop turns at least once a second; a machine that is this late is stuck.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// What the agent publishes with each turn of its loop.
+#[derive(Debug, Clone, Copy)]
+pub struct Status {
+    /// When the loop last turned.
+    pub turned: Instant,
+    /// Until when the instance is registered and healthy.
+    pub ready_until: Option<Instant>,
+    /// Whether it ever was registered.
+    pub registered_once: bool,
+    /// Why it is not ready.
+    pub why_not: &'static str,
+}
+
+/// Serves until it is dropped.
+pub async fn serve(listener: TcpListener, status: watch::Receiver<Status>, registry: Registry) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(|State(shared): State<Shared>| async move { said(live(&shared)) }))
+        .route("/readyz", get(|State(shared): State<Shared>| async move { said(ready(&shared)) }))
+        .route("/healthcheck", get(|State(shared): State<Shared>| async move { said(registered(&shared)) }))
+        .route("/metrics", get(metrics))
+        .with_state(Shared { status, registry: Arc::new(registry) });
+    axum::serve(listener, router).await
+}
+
+/// Asks the sidecar that runs at `address`; `Err` says why it is not fit.
+pub async fn ask(address: SocketAddr) -> Result<(), String> {
+    let client = crate::web::client(false).timeout(Duration::from_secs(2)).build();
+    let answer = client.map_err(|error| crate::web::cause(&error))?.get(format!("http://{address}/healthcheck")).send();
+    let answer = answer.await.map_err(|error| crate::web::cause(&error))?;
+    if answer.status() == StatusCode::OK {
+        return Ok(());
+    }
+    let body = crate::web::body(answer, 1024).await.unwrap_or_default();
+    Err(crate::web::shown(&String::from_utf8_lossy(&body)))
+}
+
+#[derive(Clone)]
+struct Shared {
+    status: watch::Receiver<Status>,
+    registry: Arc<Registry>,
+}
+
+fn live(shared: &Shared) -> Result<(), &'static str> {
+    if shared.status.borrow().turned.elapsed() < STUCK { Ok(()) } else { Err("the loop is stuck") }
+}
+
+fn ready(shared: &Shared) -> Result<(), &'static str> {
+    let status = *shared.status.borrow();
+    if status.ready_until.is_some_and(|until| Instant::now() < until) { Ok(()) } else { Err(status.why_not) }
+}
+
+fn registered(shared: &Shared) -> Result<(), &'static str> {
+    live(shared)?;
+    let status = *shared.status.borrow();
+    if status.registered_once { Ok(()) } else { Err(status.why_not) }
+}
+
+fn said(verdict: Result<(), &'static str>) -> Response {
+    match verdict {
+        Ok(()) => (StatusCode::OK, "ok\n").into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(shared): State<Shared>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &shared.registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_questions() {
+        let now = Instant::now();
+        let fit = Status { turned: now, ready_until: now.checked_add(STUCK), registered_once: true, why_not: "why" };
+        let cases = [
+            ("fit", fit, [true, true, true]),
+            ("lease over", Status { ready_until: Some(now), ..fit }, [true, false, true]),
+            ("not healthy", Status { ready_until: None, ..fit }, [true, false, true]),
+            ("never registered", Status { ready_until: None, registered_once: false, ..fit }, [true, false, false]),
+            ("stuck", Status { turned: now.checked_sub(STUCK).unwrap(), ..fit }, [false, true, false]),
+        ];
+        for (case, status, expected) in cases {
+            let shared = Shared { status: watch::channel(status).1, registry: Arc::default() };
+            let answers = [live(&shared).is_ok(), ready(&shared).is_ok(), registered(&shared).is_ok()];
+            assert_eq!(answers, expected, "{case}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The registry's native API over HTTP: turns a request of the lifecycle into bytes, and what comes back into an
+//! answer of the lifecycle (`client/answer` decides which).
+//!
+//! Each call is one attempt at one URL within one deadline; when to try again is the lifecycle's to say. With `fresh`
+//! it says that the last connection is not to be trusted: the pool goes, and the next URL and the next address of its
+//! name get their turn, so that one sick replica or one dead address costs one call and not the lease.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use reqwest::{Client as Http, Method, Url};
+use sds_types::{Endpoint, Registration, ServiceName};
+
+use crate::{
+    lifecycle::{Answer, Call, Request},
+    web,
+};
+
+mod answer;
+mod resolve;
+
+/// For everything, from the name's lookup to the last byte.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// For the lookup and the connect, so that an attempt that never reached anybody is known as such.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A connection to one of the registry's replicas.
+#[derive(Debug)]
+pub struct Client {
+    bases: Vec<Url>,
+    at: usize,
+    service: ServiceName,
+    resolver: Arc<resolve::Rotating>,
+    http: Http,
+}
+
+impl Client {
+    /// Prepares the client; fails when https is wanted and no certificate authority can be loaded.
+    pub fn new(bases: &[Url], service: ServiceName) -> Result<Self, reqwest::Error> {
+        let resolver = Arc::new(resolve::Rotating::new(fastrand::usize(..1024)));
+        let http = connect(bases, &resolver)?;
+        Ok(Self { bases: bases.to_vec(), at: fastrand::usize(..bases.len().max(1)), service, resolver, http })
+    }
+
+    /// Makes one call; the future ends within 2 s. Dropping it gives the call up.
+    pub fn call(
+        &mut self,
+        request: Request,
+        endpoint: Endpoint,
+        body: &Registration,
+    ) -> impl Future<Output = Answer> + Send + 'static {
+        if request.fresh {
+            self.at = (self.at + 1) % self.bases.len().max(1);
+            match connect(&self.bases, &self.resolver) {
+                Ok(http) => self.http = http,
+                Err(error) => tracing::warn!(cause = web::cause(&error), "no new connection, the old one stays"),
+            }
+        }
+        let url = self.url(request, endpoint);
+        let call = match request.call {
+            Call::Register(_) => self.http.request(Method::PUT, url),
+            Call::Drain => self.http.request(Method::POST, url),
+            Call::Deregister => self.http.request(Method::DELETE, url),
+        };
+        let call = match (request.call, serde_json::to_vec(body)) {
+            (Call::Register(_) | Call::Drain, Ok(body)) => {
+                call.header(reqwest::header::CONTENT_TYPE, "application/json").body(body)
+            }
+            _ => call,
+        };
+        async move {
+            let deadline = tokio::time::Instant::now() + CALL_TIMEOUT;
+            match tokio::time::timeout_at(deadline, call.send()).await {
+                Ok(Ok(response)) => answer::read(request.call, response, deadline).await,
+                Ok(Err(error)) => Answer::Failed {
+                    reason: web::cause(&error),
+                    doubt: !(error.is_connect() || error.is_builder()),
+                    retry_after: None,
+                },
+                Err(_) => answer::late(),
+            }
+        }
+    }
+
+    fn url(&self, request: Request, endpoint: Endpoint) -> Url {
+        let mut url = self.bases[self.at].clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            let endpoint = endpoint.to_string();
+            path.pop_if_empty().extend(["v1", "services", self.service.as_str(), "instances", &endpoint]);
+            if request.call == Call::Drain {
+                path.push("drain");
+            }
+        }
+        if request.call == Call::Deregister {
+            let sds_types::Sequence { incarnation, seq } = request.sequence;
+            url.set_query(Some(&format!("incarnation={incarnation}&seq={seq}")));
+        }
+        url
+    }
+}
+
+fn connect(bases: &[Url], resolver: &Arc<resolve::Rotating>) -> Result<Http, reqwest::Error> {
+    let tls = bases.iter().any(|base| base.scheme() == "https");
+    web::client(tls).connect_timeout(CONNECT_TIMEOUT).dns_resolver(Arc::clone(resolver)).build()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! What goes over the wire, and what every kind of answer becomes.
+
+use std::sync::atomic::Ordering;
+
+use sds_types::{Health, InstanceId, Locality, Revision, Sequence, Tags, TaskArn};
+use tokio::time::Instant;
+
+use super::*;
+use crate::stand_in::{Reply, StandIn, say, told};
+
+fn request(call: Call, fresh: bool) -> Request {
+    Request { call, sequence: Sequence { incarnation: 7, seq: 3 }, fresh }
+}
+
+fn body() -> Registration {
+    Registration {
+        incarnation: 7,
+        seq: 3,
+        health: Health::Healthy,
+        weight: None,
+        canary: false,
+        revision: Revision::default(),
+        locality: Locality::default(),
+        instance_id: InstanceId::default(),
+        task_arn: TaskArn::default(),
+        tags: Tags::default(),
+    }
+}
+
+fn client(bases: &[String]) -> Client {
+    let bases: Vec<Url> = bases.iter().map(|base| base.parse().unwrap()).collect();
+    let mut client = Client::new(&bases, "web".parse().unwrap()).unwrap();
+    client.at = 0;
+    client
+}
+
+async fn call(client: &mut Client, request: Request) -> Answer {
+    client.call(request, "10.0.0.1:80".parse().unwrap(), &body()).await
+}
+
+const REGISTER: Call = Call::Register(Health::Healthy);
+
+#[tokio::test]
+async fn on_the_wire() {
+    let mut registry = StandIn::start(|_, _| told()).await;
+    for (base, endpoint, made, line) in [
+        ("", "10.0.0.1:80", REGISTER, "PUT /v1/services/web/instances/10.0.0.1:80"),
+        ("/", "[2001:db8::1]:80", REGISTER, "PUT /v1/services/web/instances/[2001:db8::1]:80"),
+        ("/sds/", "10.0.0.1:80", Call::Drain, "POST /sds/v1/services/web/instances/10.0.0.1:80/drain"),
+        ("", "10.0.0.1:80", Call::Deregister, "DELETE /v1/services/web/instances/10.0.0.1:80?incarnation=7&seq=3"),
+    ] {
+        let mut client = client(&[format!("http://{}{base}", registry.address)]);
+        let answer = client.call(request(made, false), endpoint.parse().unwrap(), &body()).await;
+        assert!(matches!(answer, Answer::Done(Some(_))), "{answer:?}");
+        let heard = registry.next().await;
+        assert_eq!(heard.line, line);
+        let expected = serde_json::json!({"incarnation": 7, "seq": 3, "health": "healthy", "canary": false});
+        assert_eq!(heard.body, if made == Call::Deregister { serde_json::Value::Null } else { expected });
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let mut registry = StandIn::start(|_, _| Reply::Say(307, Some(("location", "/elsewhere")), String::new())).await;
+    let answer = call(&mut client(&[format!("http://{}", registry.address)]), request(REGISTER, false)).await;
+    assert!(matches!(&answer, Answer::Refused(reason) if reason.starts_with("307")), "{answer:?}");
+    assert_eq!(registry.rest().len(), 1);
+}
+
+#[tokio::test]
+async fn slow_huge_and_busy_answers_fail() {
+    let rule = |n: usize, _: &_| match n {
+        0 => Reply::Hang,
+        1 => say(200, &"x".repeat(web::BODY_LIMIT + 1)),
+        _ => Reply::Say(503, Some(("retry-after", "3600")), "<html>".into()),
+    };
+    let registry = StandIn::start(rule).await;
+    let mut client = client(&[format!("http://{}", registry.address)]);
+    for (reason, asked) in [("no answer in time", None), ("longer than", None), ("503", Some(3600))] {
+        let began = Instant::now();
+        let answer = call(&mut client, request(REGISTER, false)).await;
+        let Answer::Failed { reason: why, doubt: true, retry_after } = &answer else { panic!("{answer:?}") };
+        assert!(why.contains(reason), "{why}");
+        assert_eq!(retry_after.map(|after| after.as_secs()), asked);
+        assert!(began.elapsed() < CALL_TIMEOUT + Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
+async fn fresh_means_another_connection_and_the_next_url() {
+    let registry = StandIn::start(|_, _| told()).await;
+    let address = registry.address;
+    let mut one = client(&[format!("http://{address}")]);
+    for (fresh, connections) in [(false, 1), (false, 1), (true, 2), (false, 2)] {
+        assert!(matches!(call(&mut one, request(REGISTER, fresh)).await, Answer::Done(_)));
+        assert_eq!(registry.connections.load(Ordering::SeqCst), connections);
+    }
+    // Port 1 of loopback refuses; nothing was sent, so there is no doubt.
+    let mut two = client(&["http://127.0.0.1:1".into(), format!("http://{address}")]);
+    let answers = [call(&mut two, request(REGISTER, false)).await, call(&mut two, request(REGISTER, true)).await];
+    assert!(matches!(&answers, [Answer::Failed { doubt: false, .. }, Answer::Done(_)]), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_name_is_looked_up() {
+    let registry = StandIn::start(|_, _| told()).await;
+    let port = registry.address.port();
+    let known = call(&mut client(&[format!("http://localhost:{port}")]), request(REGISTER, false)).await;
+    assert!(matches!(known, Answer::Done(_)), "{known:?}");
+    let unknown = call(&mut client(&[format!("http://no-such-name.invalid:{port}")]), request(REGISTER, false)).await;
+    assert!(matches!(unknown, Answer::Failed { doubt: false, .. }), "{unknown:?}");
+}
+
+#[test]
+fn https_has_its_certificate_authorities() {
+    let client = Client::new(&["https://sds.internal".parse().unwrap()], "web".parse().unwrap());
+    assert!(client.is_ok(), "{client:?}");
+}

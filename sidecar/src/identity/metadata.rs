@@ -1,0 +1,100 @@
+//! The ECS task metadata endpoint, version 4: one document of the task, read leniently.
+//!
+//! Early in a task's life most keys are absent, and new ones appear with each agent, so everything is optional and
+//! what is unknown is passed over. Which of it counts is decided elsewhere.
+
+use std::time::Duration;
+
+use reqwest::{Client, Url};
+use serde::Deserialize;
+
+use crate::web;
+
+/// A task with ten containers and their labels has a document of about 30 KB.
+const DOCUMENT_LIMIT: usize = 512 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `${ECS_CONTAINER_METADATA_URI_V4}/task`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Task {
+    /// `arn:aws:ecs:region:account:task/cluster/id`.
+    #[serde(rename = "TaskARN")]
+    pub task_arn: Option<String>,
+    /// The task definition's family.
+    pub family: Option<String>,
+    /// The task definition's revision, a number as text.
+    pub revision: Option<String>,
+    /// Such as `ap-northeast-1a`.
+    pub availability_zone: Option<String>,
+    /// Also those that are not the app.
+    pub containers: Option<Vec<Container>>,
+}
+
+/// One container of the task.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Container {
+    /// In awsvpc mode the same for all containers.
+    pub networks: Option<Vec<Network>>,
+}
+
+/// One network of a container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Network {
+    /// `awsvpc`, `bridge` or `host`.
+    pub network_mode: Option<String>,
+    /// May hold an empty text.
+    #[serde(rename = "IPv4Addresses")]
+    pub ipv4_addresses: Option<Vec<String>>,
+    /// The same of IPv6.
+    #[serde(rename = "IPv6Addresses")]
+    pub ipv6_addresses: Option<Vec<String>>,
+}
+
+/// Why there is no document.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// No connection, or no answer within 2 s.
+    #[error("the metadata endpoint does not answer: {0}")]
+    Away(String),
+    /// Not 200.
+    #[error("the metadata endpoint answers {0}")]
+    Status(reqwest::StatusCode),
+    /// Too long or broken off.
+    #[error(transparent)]
+    Body(#[from] web::BodyError),
+    /// Not the JSON of a task.
+    #[error("the metadata endpoint answers with something that is not the description of a task")]
+    Document,
+}
+
+/// Where the document is fetched.
+#[derive(Debug)]
+pub struct Source {
+    url: Url,
+}
+
+impl Source {
+    /// `base` is the value of `ECS_CONTAINER_METADATA_URI_V4`.
+    pub fn new(base: Url) -> Self {
+        let mut url = base;
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push("task");
+        }
+        Self { url }
+    }
+
+    /// Fetches it once; ends within 2 s.
+    pub async fn fetch(&self) -> Result<Task, MetadataError> {
+        let away = |error: reqwest::Error| MetadataError::Away(web::cause(&error));
+        let client: Client = web::client(false).timeout(TIMEOUT).build().map_err(away)?;
+        let response = client.get(self.url.clone()).send().await.map_err(away)?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(MetadataError::Status(response.status()));
+        }
+        let body = web::body(response, DOCUMENT_LIMIT).await?;
+        serde_json::from_slice(&body).map_err(|_| MetadataError::Document)
+    }
+}

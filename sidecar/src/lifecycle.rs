@@ -1,0 +1,315 @@
+//! When to register, renew, drain, deregister and exit: compares what should be with what the registry is known to
+//! have, and names the one call that closes the gap.
+//!
+//! One call at a time, each with the next `seq`, so the registry can order them whatever the network does. A call
+//! whose end nobody saw leaves a doubt, and a doubt is treated like a registration: it is drained and deregistered.
+//! Health goes out as it changes; the row stays, since only a goodbye removes it. The stages run one way, serving,
+//! draining, leaving, gone: nothing makes a draining instance healthy again, and each stage has its own end in time,
+//! so the process exits before the stop timeout whatever the registry answers.
+//! Heartbeats need a recent probe: a sidecar whose prober is stuck has nothing to vouch for.
+//!
+//! No I/O here: `now` is the time since the start, jitter comes as a number from 0 to 1, the agent makes the calls.
+
+use std::{mem, time::Duration};
+
+use sds_types::{Health, Registered, Sequence};
+
+mod retry;
+#[cfg(test)]
+mod tests;
+
+/// The time since the start of the sidecar.
+pub type Elapsed = Duration;
+
+/// How long a DRAINING that does not get through is tried, and a deregister after it.
+const PERSIST: Duration = Duration::from_secs(5);
+/// What is left of the stop timeout for the process to end in, before SIGKILL.
+const RESERVE: Duration = Duration::from_secs(2);
+
+/// What the configuration decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// From SIGTERM to the deregister.
+    pub linger: Duration,
+    /// From SIGTERM to SIGKILL.
+    pub stop_timeout: Duration,
+    /// How old the last probe may be for a heartbeat to go out.
+    pub patience: Duration,
+}
+
+/// What to tell the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// Register, change the health or renew: one PUT for all.
+    Register(Health),
+    /// Mark DRAINING, or renew it.
+    Drain,
+    /// Remove the instance.
+    Deregister,
+}
+
+/// One call to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// What to say.
+    pub call: Call,
+    /// Its place in the order of all writes to this ip:port.
+    pub sequence: Sequence,
+    /// Whether the last connection is not to be trusted: take another one, of another address.
+    pub fresh: bool,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The registry has it; what it told, if it told anything.
+    Done(Option<Registered>),
+    /// Another write stands at this ip:port.
+    Superseded(Sequence),
+    /// Refused for good: a mistake in the configuration, here or there. Not stored.
+    Refused(String),
+    /// Did not work this time.
+    Failed {
+        /// What happened, for people.
+        reason: String,
+        /// Whether the registry may have stored it all the same.
+        doubt: bool,
+        /// What the registry asked for.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Make this call; one that is still in flight is given up.
+    Call(Request),
+    /// Wait for something to happen, at most until then.
+    Wait(Option<Elapsed>),
+    /// The process is done.
+    Exit,
+}
+
+/// What the registry has of this instance, as far as is known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing of ours.
+    Nothing,
+    /// Perhaps something: a call ended unseen, or another owner wrote.
+    Doubt,
+    /// A row in service with this health.
+    Serving(Health),
+    /// A draining row.
+    Draining,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    Draining { since: Elapsed },
+    Leaving { until: Elapsed },
+}
+
+/// The state of one instance.
+#[derive(Debug)]
+pub struct Lifecycle {
+    settings: Settings,
+    stage: Stage,
+    wanted: Option<Health>,
+    probed: Elapsed,
+    known: Known,
+    last: Sequence,
+    in_flight: Option<(Call, Elapsed)>,
+    /// When what is known must be renewed.
+    renew_at: Elapsed,
+    /// When the last acknowledged call was sent.
+    confirmed: Option<Elapsed>,
+    registered_once: bool,
+    retry: retry::Retry,
+}
+
+impl Lifecycle {
+    /// Before the first probe; `incarnation` is the wall clock in ms.
+    pub fn new(settings: Settings, incarnation: u64) -> Self {
+        Self {
+            settings,
+            stage: Stage::Serving,
+            wanted: None,
+            probed: Duration::ZERO,
+            known: Known::Nothing,
+            last: Sequence { incarnation, seq: 0 },
+            in_flight: None,
+            renew_at: Duration::ZERO,
+            confirmed: None,
+            registered_once: false,
+            retry: retry::Retry::default(),
+        }
+    }
+
+    /// A probe ended, and this is to be registered now; `None` while there is nothing to register.
+    pub fn probed(&mut self, now: Elapsed, wanted: Option<Health>) {
+        self.probed = now;
+        self.wants(now, wanted);
+    }
+
+    /// This is to be registered now; news do not wait for the backoff of what failed before them.
+    pub fn wants(&mut self, now: Elapsed, wanted: Option<Health>) {
+        if self.wanted != wanted {
+            self.wanted = wanted;
+            self.retry.at_once(now);
+        }
+    }
+
+    /// Something else than the health changed: what is registered is renewed at once.
+    pub fn changed(&mut self, now: Elapsed) {
+        self.renew_at = self.renew_at.min(now);
+    }
+
+    /// SIGTERM; a second one skips what is left of the linger. Tells whether a call in flight is given up for it.
+    pub fn stop(&mut self, now: Elapsed) -> bool {
+        match self.stage {
+            Stage::Serving => self.enter(Stage::Draining { since: now }, now),
+            Stage::Draining { since } => self.leave(since, now),
+            Stage::Leaving { .. } => false,
+        }
+    }
+
+    /// The call in flight ended.
+    pub fn answer(&mut self, now: Elapsed, answer: &Answer, jitter: f64) {
+        let Some((call, sent)) = self.in_flight.take() else { return };
+        match answer {
+            Answer::Done(told) => {
+                self.known = match call {
+                    Call::Register(health) => Known::Serving(health),
+                    Call::Drain => Known::Draining,
+                    Call::Deregister => Known::Nothing,
+                };
+                self.registered_once |= matches!(call, Call::Register(_));
+                self.confirmed = Some(sent);
+                self.renew_at = self.retry.done(sent, now, told.as_ref(), jitter);
+            }
+            Answer::Superseded(current) if self.stage == Stage::Serving => {
+                self.known = Known::Doubt;
+                self.last.incarnation = self.last.incarnation.max(current.incarnation.saturating_add(1));
+                self.retry.superseded(now);
+            }
+            // Whoever owns the address now says what becomes of it.
+            Answer::Superseded(_) => self.known = Known::Nothing,
+            Answer::Refused(_) => self.retry.refused(now, self.stopping(), jitter),
+            Answer::Failed { doubt, retry_after, .. } => {
+                if *doubt && !self.holds(call) {
+                    self.known = Known::Doubt;
+                }
+                self.retry.failed(now, *retry_after, self.stopping(), jitter);
+            }
+        }
+    }
+
+    /// The one thing to do now; a call that it names counts as in flight from here on.
+    pub fn next(&mut self, now: Elapsed) -> Step {
+        if let Stage::Draining { since } = self.stage
+            && now >= self.leaves_at(since)
+        {
+            self.leave(since, now);
+        }
+        let (call, due) = match self.stage {
+            Stage::Serving => match self.wanted {
+                Some(health) if now <= self.probed + self.settings.patience => {
+                    (Some(Call::Register(health)), self.due(Call::Register(health)))
+                }
+                _ => (None, Duration::MAX),
+            },
+            Stage::Draining { .. } if self.known == Known::Nothing && !self.registered_once => return Step::Exit,
+            Stage::Draining { .. } if self.known == Known::Nothing => (None, Duration::MAX),
+            Stage::Draining { .. } => (Some(Call::Drain), self.due(Call::Drain)),
+            Stage::Leaving { until } if self.known == Known::Nothing || now >= until => return Step::Exit,
+            Stage::Leaving { .. } => (Some(Call::Deregister), self.due(Call::Deregister)),
+        };
+        let ends = match self.stage {
+            Stage::Serving => Duration::MAX,
+            Stage::Draining { since } => self.leaves_at(since),
+            Stage::Leaving { until } => until,
+        };
+        match call {
+            Some(call) if self.in_flight.is_none() && due <= now => {
+                self.last.seq += 1;
+                self.in_flight = Some((call, now));
+                Step::Call(Request { call, sequence: self.last, fresh: mem::take(&mut self.retry.fresh) })
+            }
+            _ => {
+                let due = if self.in_flight.is_some() { Duration::MAX } else { due };
+                Step::Wait(Some(due.min(ends)).filter(|at| *at != Duration::MAX))
+            }
+        }
+    }
+
+    /// Until when the instance counts as registered and fit, if no further answer comes.
+    pub fn ready_until(&self) -> Option<Elapsed> {
+        let fit = self.stage == Stage::Serving
+            && self.wanted == Some(Health::Healthy)
+            && self.known == Known::Serving(Health::Healthy);
+        self.confirmed.filter(|_| fit).map(|at| at + self.retry.lease)
+    }
+
+    /// Whether the registry ever acknowledged this instance.
+    pub fn registered_once(&self) -> bool {
+        self.registered_once
+    }
+
+    /// What the registry has.
+    pub fn known(&self) -> Known {
+        self.known
+    }
+
+    /// Whether SIGTERM has come.
+    pub fn stopping(&self) -> bool {
+        self.stage != Stage::Serving
+    }
+
+    /// Until when a second owner of the address keeps this one away.
+    pub fn conflict_until(&self) -> Option<Elapsed> {
+        self.retry.conflict_until
+    }
+
+    /// Calls in a row that did not work.
+    pub fn failures(&self) -> u32 {
+        self.retry.failures
+    }
+
+    fn enter(&mut self, stage: Stage, now: Elapsed) -> bool {
+        let given_up = self.in_flight.take().is_some();
+        if given_up {
+            self.known = Known::Doubt;
+            self.retry.fresh = true;
+        }
+        self.stage = stage;
+        self.retry.anew(now);
+        given_up
+    }
+
+    fn leave(&mut self, since: Elapsed, now: Elapsed) -> bool {
+        let until = (now + PERSIST).min((since + self.settings.stop_timeout).saturating_sub(RESERVE));
+        self.enter(Stage::Leaving { until }, now)
+    }
+
+    /// The linger counts from SIGTERM; a DRAINING that did not get through may have longer.
+    fn leaves_at(&self, since: Elapsed) -> Elapsed {
+        match self.known {
+            Known::Draining | Known::Nothing => since + self.settings.linger,
+            _ => since + self.settings.linger.max(PERSIST),
+        }
+    }
+
+    fn holds(&self, call: Call) -> bool {
+        match call {
+            Call::Register(health) => self.known == Known::Serving(health),
+            Call::Drain => self.known == Known::Draining,
+            Call::Deregister => false,
+        }
+    }
+
+    fn due(&self, call: Call) -> Elapsed {
+        let due = if self.holds(call) { self.renew_at } else { Duration::ZERO };
+        due.max(self.retry.not_before())
+    }
+}

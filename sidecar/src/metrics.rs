@@ -1,0 +1,135 @@
+//! What the sidecar counts, under the prefix `sds_sidecar_`.
+//!
+//! Labels are words of this program, never an address or a text from outside, so their number is bounded. Who counts
+//! what, and when, is the agent's business.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use crate::{
+    lifecycle::{Answer, Call},
+    probe::Probe,
+};
+
+/// How something ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Result {
+    result: &'static str,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CallResult {
+    call: &'static str,
+    result: &'static str,
+}
+
+/// All metrics; clones share their values.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    probes: Family<Result, Counter>,
+    probe_seconds: Histogram,
+    calls: Family<CallResult, Counter>,
+    call_seconds: Histogram,
+    /// The belief's changes.
+    pub changes: Counter,
+    /// 1 while the app is believed healthy.
+    pub healthy: Gauge,
+    /// 1 while the instance is registered and healthy, as /readyz says.
+    pub ready: Gauge,
+    /// 1 from SIGTERM on.
+    pub draining: Gauge,
+    /// 1 while a second owner of the address keeps this one away.
+    pub conflict: Gauge,
+    /// Calls in a row that did not work.
+    pub failures: Gauge,
+    /// Seconds since the start at which the registry last acknowledged a call.
+    pub acknowledged: Gauge<f64, AtomicU64>,
+}
+
+impl Metrics {
+    /// Puts all metrics into `registry`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            probes: Family::default(),
+            probe_seconds: Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0]),
+            calls: Family::default(),
+            call_seconds: Histogram::new([0.005, 0.02, 0.1, 0.5, 1.0, 2.0]),
+            changes: Counter::default(),
+            healthy: Gauge::default(),
+            ready: Gauge::default(),
+            draining: Gauge::default(),
+            conflict: Gauge::default(),
+            failures: Gauge::default(),
+            acknowledged: Gauge::default(),
+        };
+        let registry = registry.sub_registry_with_prefix("sds_sidecar");
+        registry.register("probes", "Rounds of checks of the app", metrics.probes.clone());
+        registry.register("probe_seconds", "How long a round of checks took", metrics.probe_seconds.clone());
+        registry.register("calls", "Calls of the registry", metrics.calls.clone());
+        registry.register("call_seconds", "How long a call of the registry took", metrics.call_seconds.clone());
+        registry.register("health_changes", "Changes of the belief about the app", metrics.changes.clone());
+        registry.register("healthy", "1 while the app is believed healthy", metrics.healthy.clone());
+        registry.register("ready", "1 while registered and healthy", metrics.ready.clone());
+        registry.register("draining", "1 from SIGTERM on", metrics.draining.clone());
+        registry.register("conflict", "1 while the address has a second owner", metrics.conflict.clone());
+        registry.register("failures", "Calls in a row that did not work", metrics.failures.clone());
+        registry.register(
+            "acknowledged_seconds",
+            "Seconds from the start to the last call that the registry acknowledged",
+            metrics.acknowledged.clone(),
+        );
+        metrics
+    }
+
+    /// Counts a round of checks.
+    pub fn probe(&self, probe: &Probe, seconds: f64) {
+        let result = match probe {
+            Probe::Pass => "pass",
+            Probe::Fail(_) => "fail",
+            Probe::Unknown(_) => "unknown",
+        };
+        self.probes.get_or_create(&Result { result }).inc();
+        self.probe_seconds.observe(seconds);
+    }
+
+    /// Counts a call.
+    pub fn call(&self, call: Call, answer: &Answer, seconds: f64) {
+        let call = match call {
+            Call::Register(_) => "register",
+            Call::Drain => "drain",
+            Call::Deregister => "deregister",
+        };
+        let result = match answer {
+            Answer::Done(_) => "done",
+            Answer::Superseded(_) => "superseded",
+            Answer::Refused(_) => "refused",
+            Answer::Failed { .. } => "failed",
+        };
+        self.calls.get_or_create(&CallResult { call, result }).inc();
+        self.call_seconds.observe(seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        metrics.probe(&Probe::Pass, 0.01);
+        metrics.call(Call::Drain, &Answer::Done(None), 0.01);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let heads: Vec<_> =
+            text.lines().filter(|line| line.starts_with("# TYPE") || line.contains("result=")).collect();
+        insta::assert_snapshot!(heads.join("\n"));
+    }
+}
