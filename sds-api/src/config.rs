@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use clap::{
-    ArgAction::Set, CommandFactory, FromArgMatches, Parser, ValueEnum, error::ContextKind, error::ContextValue,
-    error::ErrorKind,
-};
+use clap::{ArgAction::Set, Parser, ValueEnum};
 use ipnet::IpNet;
-use sds_types::parse_span;
+use sds_types::{
+    command::{self, Halt, Misconfigured},
+    parse_span,
+};
 
 use crate::registry::Leases;
 
@@ -55,10 +55,10 @@ pub struct Config {
     #[arg(long, env = "SDS_STORE")]
     pub store: Option<StoreKind>,
     /// File of the embedded store, or `:memory:`
-    #[arg(long, env = "SDS_DATA", default_value = "sds-data.sqlite", value_parser = some_text, value_name = "FILE")]
+    #[arg(long, env = "SDS_DATA", default_value = "sds-data.sqlite", value_name = "FILE")]
     pub data: String,
     /// Name of the table [default: sds]
-    #[arg(long, env = "DDB_TABLE", value_parser = some_text, value_name = "NAME")]
+    #[arg(long, env = "DDB_TABLE", value_name = "NAME")]
     pub ddb_table: Option<String>,
     /// Create the table with its TTL if it does not exist (always done in the embedded store)
     #[arg(long, env = "SDS_CREATE_TABLE", action = Set, default_value = "false", value_name = "BOOL")]
@@ -98,10 +98,6 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
-fn some_text(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() { Err("is set but empty") } else { Ok(text.to_owned()) }
-}
-
 /// A comma list of networks.
 #[derive(Debug, Clone, Default)]
 pub struct Networks(pub Vec<IpNet>);
@@ -117,54 +113,38 @@ impl std::str::FromStr for Networks {
     }
 }
 
-/// Why the program does not start: one line, or the help that was asked for.
-#[derive(Debug)]
-pub enum Refused {
-    /// Goes to stdout, exit 0.
-    Shown(String),
-    /// Goes to stderr, exit 64.
-    Bad(String),
-}
-
 impl Config {
-    /// Reads flags and environment.
-    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refused> {
-        // The help is a reference; what happens to be set does not belong in it.
-        let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
-        let matches = command.try_get_matches_from(args);
-        let config =
-            matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refused::Shown(error.render().to_string()),
-                _ => Refused::Bad(one_line(&error)),
-            })?;
-        config.check().map_err(Refused::Bad)?;
+    /// Reads flags and environment; the first argument is the program's name.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Halt> {
+        let config: Self = command::parse(args)?;
+        config.check().map_err(Halt::Wrong)?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), String> {
-        let positive = [
+    fn check(&self) -> Result<(), Misconfigured> {
+        let least = [
             ("SDS_LEASE", self.lease, Duration::from_millis(300)),
             ("HOST_TTL", self.host_ttl, Duration::from_millis(300)),
             ("SDS_FULL_READ", self.full_read, Duration::from_millis(50)),
             ("DDB_TIMEOUT_SEC", self.ddb_timeout_sec, Duration::from_millis(10)),
         ];
-        for (name, value, least) in positive {
+        for (name, value, least) in least {
             if value < least {
-                return Err(format!("{name}: {value:?} is too short, the least is {least:?}"));
+                return Err(Misconfigured::new(name, format!("{value:?} is too short, the least is {least:?}")));
             }
         }
-        if self.shutdown_delay > Duration::from_secs(3600) {
-            return Err("SDS_SHUTDOWN_DELAY: more than an hour would outlive every stop timeout".into());
-        }
         if tracing_subscriber::EnvFilter::builder().parse(&self.log).is_err() {
-            return Err(format!("SDS_LOG: '{}' is not a log filter, write info or sds_api=debug", self.log));
+            let reason = format!("'{}' is not a log filter, write info or sds_api=debug", self.log.escape_debug());
+            return Err(Misconfigured::new("SDS_LOG", reason));
         }
         let listen = self.listen_addr();
         if !listen.ip().is_loopback() && !self.allow_open_writes {
-            return Err(format!(
-                "SDS_LISTEN: {listen} is not loopback and writes are open to all who reach it; \
+            let name = if self.listen.is_some() { "SDS_LISTEN" } else { "PORT" };
+            let reason = format!(
+                "{listen} is not loopback and writes are open to all who reach it; \
                  set SDS_ALLOW_OPEN_WRITES=true if the network alone decides who may register"
-            ));
+            );
+            return Err(Misconfigured::new(name, reason));
         }
         Ok(())
     }
@@ -209,31 +189,11 @@ impl Config {
     }
 }
 
-/// clap's complaint as one line that names the variable rather than the flag.
-fn one_line(error: &clap::Error) -> String {
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let Some(flag) = text(ContextKind::InvalidArg) else {
-        return error.to_string().lines().next().unwrap_or("bad arguments").to_owned();
-    };
-    let long = flag.trim_start_matches('-').split([' ', '=']).next().unwrap_or("");
-    let command = Config::command();
-    let env = command.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(|arg| arg.get_env());
-    let name = env.and_then(|name| name.to_str()).unwrap_or(&flag);
-    let value = text(ContextKind::InvalidValue).unwrap_or_default();
-    match std::error::Error::source(error) {
-        Some(reason) => format!("{name}: {reason}"),
-        None => format!("{name}: '{}' is not a valid value", value.escape_debug()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(args: &[&str]) -> Result<Config, Refused> {
+    fn read(args: &[&str]) -> Result<Config, Halt> {
         Config::read(std::iter::once("sds-api").chain(args.iter().copied()).map(OsString::from))
     }
 
@@ -242,7 +202,7 @@ mod tests {
         for (args, name) in [
             (&["--listen", "localhost"][..], "SDS_LISTEN"),
             (&["--listen", "0.0.0.0:80"], "SDS_LISTEN"),
-            (&["--port", "8080"], "SDS_LISTEN"),
+            (&["--port", "8080"], "PORT"),
             (&["--port", "x"], "PORT"),
             (&["--store", "etcd"], "SDS_STORE"),
             (&["--lease", "0"], "SDS_LEASE"),
@@ -250,10 +210,9 @@ mod tests {
             (&["--fail-open", "yes"], "SDS_FAIL_OPEN"),
             (&["--cidrs", "10.0.0.0/33"], "SDS_CIDRS"),
             (&["--log", "sds_api=loud"], "SDS_LOG"),
-            (&["--ddb-table", ""], "DDB_TABLE"),
         ] {
-            let Err(Refused::Bad(line)) = read(args) else { panic!("{args:?} was accepted") };
-            assert!(line.starts_with(name) && line.lines().count() == 1, "{args:?}: {line}");
+            let Err(Halt::Wrong(wrong)) = read(args) else { panic!("{args:?} was accepted") };
+            assert_eq!((wrong.variable.as_str(), wrong.reason.lines().count()), (name, 1), "{args:?}: {wrong}");
         }
     }
 
@@ -265,7 +224,7 @@ mod tests {
 
     #[test]
     fn help_is_the_reference() {
-        let Err(Refused::Shown(help)) = read(&["--help"]) else { panic!("no help") };
+        let Err(Halt::Shown(help)) = read(&["--help"]) else { panic!("no help") };
         insta::assert_snapshot!(help);
     }
 }

@@ -35,7 +35,8 @@ use std::{
 use anyhow::Context;
 use tokio::{net::TcpListener, signal::unix, sync::watch, task::JoinHandle};
 
-pub use config::{Config, Refused, StoreKind};
+pub use config::{Config, StoreKind};
+use sds_types::command::{Halt, MISCONFIGURED};
 
 use address::AddressPolicy;
 use config::LogFormat;
@@ -43,21 +44,18 @@ use metrics::Metrics;
 use registry::{Options, Registry};
 use store::Store;
 
-/// The exit code for a bad configuration (`EX_USAGE`).
-const USAGE: u8 = 64;
-
 /// The whole program; the first argument is its name.
 pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let config = match Config::read(args) {
         Ok(config) => config,
         #[allow(clippy::print_stdout, reason = "help was asked for")]
-        Err(Refused::Shown(text)) => {
+        Err(Halt::Shown(text)) => {
             print!("{text}");
             return ExitCode::SUCCESS;
         }
-        Err(Refused::Bad(line)) => {
-            eprintln!("sds-api: {line}");
-            return ExitCode::from(USAGE);
+        Err(Halt::Wrong(wrong)) => {
+            eprintln!("{wrong}");
+            return ExitCode::from(MISCONFIGURED);
         }
     };
     log(&config);

@@ -7,7 +7,10 @@
 use std::{ffi::OsString, net::SocketAddr, time::Duration};
 
 use reqwest::Url;
-use sds_types::{ServiceName, Tags, Weight};
+use sds_types::{
+    ServiceName, Tags, Weight, command,
+    command::{Halt, Misconfigured},
+};
 
 use crate::{health::Thresholds, identity::Given, lifecycle::Settings};
 
@@ -72,35 +75,9 @@ pub enum Command {
     Healthcheck(SocketAddr),
 }
 
-/// Why nothing is run.
-#[derive(Debug)]
-pub enum Halt {
-    /// `--help` or `--version`: the text that was asked for.
-    Shown(String),
-    /// A mistake.
-    Wrong(Misconfigured),
-}
-
-/// One line for whoever wrote the task definition.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}: {reason}")]
-pub struct Misconfigured {
-    /// The environment variable's name.
-    pub variable: String,
-    /// What is wrong, and what would be right.
-    pub reason: String,
-}
-
-impl Misconfigured {
-    /// A mistake in `variable`.
-    pub fn new(variable: &str, reason: impl Into<String>) -> Self {
-        Self { variable: variable.into(), reason: reason.into() }
-    }
-}
-
 /// Reads the command line and the environment.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Halt> {
-    let options = options::parse(args)?;
+    let options: options::Options = command::parse(args)?;
     match options.command {
         Some(options::Subcommand::Healthcheck) if options.admin_listen.port() == 0 => {
             Err(Halt::Wrong(Misconfigured::new("SDS_ADMIN_LISTEN", "port 0 is no port to ask at")))

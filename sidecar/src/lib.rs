@@ -30,10 +30,8 @@ mod probe;
 mod stand_in;
 mod web;
 
-use config::{Command, Config, Halt, Misconfigured};
-
-/// EX_USAGE: the configuration is wrong, and no restart helps.
-const MISCONFIGURED: u8 = 64;
+use config::{Command, Config};
+use sds_types::command::{Halt, MISCONFIGURED, Misconfigured};
 
 /// Runs the program: `args` begins with the program's name. Exit codes: 0 done, 1 not healthy (`healthcheck`) or an
 /// error of the machine, 64 a wrong configuration.

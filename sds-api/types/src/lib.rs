@@ -6,6 +6,8 @@
 //! registry's dependencies.
 
 mod address;
+#[cfg(feature = "command")]
+pub mod command;
 mod error;
 mod labels;
 mod native;

@@ -1,22 +1,16 @@
 //! The options by name, type and default; `--help` prints this file, so its comments are the reference.
-//!
-//! An environment variable that is set to nothing counts as unset: templates of task definitions leave such behind.
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
-use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::{Parser, ValueEnum};
 use reqwest::Url;
 use sds_types::{Endpoint, Invalid, Label, Revision, ServiceName, Tags, Weight, parse_span};
 
-use super::{Check, Halt, Misconfigured};
+use super::Check;
 
 /// Keeps an ECS task registered while its app is fit, and drains it before it stops.
 ///
@@ -144,57 +138,6 @@ pub enum LogFormat {
     Text,
     /// For machines.
     Json,
-}
-
-/// Reads flags and environment.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Halt> {
-    let command = Options::command().mut_args(|arg| {
-        let arg = arg.hide_env_values(true);
-        if set_to_nothing(&arg) { arg.env(None::<&str>) } else { arg }
-    });
-    let parsed = command.try_get_matches_from(args).and_then(|matches| Options::from_arg_matches(&matches));
-    parsed.map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Halt::Shown(error.to_string()),
-        _ => Halt::Wrong(one_line(&error)),
-    })
-}
-
-#[allow(clippy::disallowed_methods, reason = "this file reads the environment; clap does not tell empty from unset")]
-fn set_to_nothing(arg: &clap::Arg) -> bool {
-    arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
-}
-
-/// clap names the flag and adds advice in several lines; whoever reads a task's log needs the variable in one.
-fn one_line(error: &clap::Error) -> Misconfigured {
-    let command = Options::command();
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
-        _ => None,
-    };
-    let flag = text(ContextKind::InvalidArg).unwrap_or_default();
-    let long = flag.trim_start_matches("--").split([' ', '=']).next().unwrap_or_default();
-    let variable = command.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(clap::Arg::get_env);
-    let variable = variable.map_or_else(|| "sds-sidecar".to_owned(), |name| name.to_string_lossy().into_owned());
-    let value = text(ContextKind::InvalidValue).filter(|value| !value.is_empty());
-    let reason = match (error.kind(), std::error::Error::source(error)) {
-        (ErrorKind::MissingRequiredArgument, _) => "is required".into(),
-        (_, Some(source)) => match value {
-            Some(value) if !source.to_string().contains(&value) => format!("'{}': {source}", value.escape_debug()),
-            _ => source.to_string(),
-        },
-        (ErrorKind::InvalidValue, None) => match (value, error.get(ContextKind::ValidValue)) {
-            (Some(value), Some(ContextValue::Strings(valid))) => {
-                format!("'{}' is not one of {}", value.escape_debug(), valid.join(", "))
-            }
-            _ => "needs a value".into(),
-        },
-        _ => {
-            let text = error.to_string();
-            text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
-        }
-    };
-    Misconfigured { variable, reason }
 }
 
 fn http_url(text: &str) -> Result<Url, &'static str> {

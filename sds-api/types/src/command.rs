@@ -1,0 +1,91 @@
+//! How both programs read their options: each is a flag and an environment variable, and a wrong one is one line that
+//! names the variable, since whoever reads a task's log configured by environment.
+//!
+//! A variable that is set to nothing counts as unset: templates of task definitions leave such behind.
+
+use std::ffi::OsString;
+
+use clap::{
+    CommandFactory, FromArgMatches,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+/// Why the program ends before it begins.
+#[derive(Debug)]
+pub enum Halt {
+    /// Help or version, for stdout; exit 0.
+    Shown(String),
+    /// For stderr; exit [`MISCONFIGURED`].
+    Wrong(Misconfigured),
+}
+
+/// `EX_USAGE`: the configuration is wrong, and no restart helps.
+pub const MISCONFIGURED: u8 = 64;
+
+/// A wrong value of an option.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {reason}")]
+pub struct Misconfigured {
+    /// The environment variable, also if it was a flag.
+    pub variable: String,
+    /// What is wrong and what would be right.
+    pub reason: String,
+}
+
+impl Misconfigured {
+    /// A wrong value of `variable`.
+    pub fn new(variable: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { variable: variable.into(), reason: reason.into() }
+    }
+}
+
+/// Reads flags and environment; the first argument is the program's name.
+pub fn parse<O: CommandFactory + FromArgMatches>(args: impl IntoIterator<Item = OsString>) -> Result<O, Halt> {
+    // The help is a reference; what happens to be set does not belong in it.
+    let command = O::command().mut_args(|arg| {
+        let arg = arg.hide_env_values(true);
+        if set_to_nothing(&arg) { arg.env(None::<&str>) } else { arg }
+    });
+    let parsed = command.try_get_matches_from(args).and_then(|matches| O::from_arg_matches(&matches));
+    parsed.map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Halt::Shown(error.to_string()),
+        _ => Halt::Wrong(one_line(&error, &O::command())),
+    })
+}
+
+#[allow(clippy::disallowed_methods, reason = "this file reads the environment; clap does not tell empty from unset")]
+fn set_to_nothing(arg: &clap::Arg) -> bool {
+    arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+}
+
+/// clap names the flag and adds advice in several lines; whoever reads a task's log needs the variable in one.
+fn one_line(error: &clap::Error, command: &clap::Command) -> Misconfigured {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let flag = text(ContextKind::InvalidArg).unwrap_or_default();
+    let long = flag.trim_start_matches("--").split([' ', '=']).next().unwrap_or_default();
+    let variable = command.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(clap::Arg::get_env);
+    let variable = variable.map_or_else(|| command.get_name().to_owned(), |name| name.to_string_lossy().into_owned());
+    let value = text(ContextKind::InvalidValue).filter(|value| !value.is_empty());
+    let reason = match (error.kind(), std::error::Error::source(error)) {
+        (ErrorKind::MissingRequiredArgument, _) => "is required".into(),
+        (_, Some(source)) => match value {
+            Some(value) if !source.to_string().contains(&value) => format!("'{}': {source}", value.escape_debug()),
+            _ => source.to_string(),
+        },
+        (ErrorKind::InvalidValue, None) => match (value, error.get(ContextKind::ValidValue)) {
+            (Some(value), Some(ContextValue::Strings(valid))) => {
+                format!("'{}' is not one of {}", value.escape_debug(), valid.join(", "))
+            }
+            _ => "needs a value".into(),
+        },
+        _ => {
+            let text = error.to_string();
+            text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        }
+    };
+    Misconfigured { variable, reason }
+}
