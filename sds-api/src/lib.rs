@@ -36,7 +36,7 @@ use anyhow::Context;
 use tokio::{net::TcpListener, signal::unix, sync::watch, task::JoinHandle};
 
 pub use config::{Config, StoreKind};
-use sds_types::command::{Halt, MISCONFIGURED};
+use sds_types::command::{Halt, MISCONFIGURED, Misconfigured};
 
 use address::AddressPolicy;
 use config::LogFormat;
@@ -53,10 +53,7 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             print!("{text}");
             return ExitCode::SUCCESS;
         }
-        Err(Halt::Wrong(wrong)) => {
-            eprintln!("{wrong}");
-            return ExitCode::from(MISCONFIGURED);
-        }
+        Err(Halt::Wrong(wrong)) => return misconfigured(&wrong),
     };
     log(&config);
     for warning in config.warnings() {
@@ -71,11 +68,19 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     });
     match ran {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<Misconfigured>() {
+            Some(wrong) => misconfigured(wrong),
+            None => {
+                tracing::error!("{error:#}");
+                ExitCode::FAILURE
+            }
+        },
     }
+}
+
+fn misconfigured(wrong: &Misconfigured) -> ExitCode {
+    eprintln!("{wrong}");
+    ExitCode::from(MISCONFIGURED)
 }
 
 fn log(config: &Config) {
@@ -129,11 +134,11 @@ impl Server {
         #[cfg(not(feature = "embedded"))]
         let endpoint = None;
         let client = store::connect(endpoint, config.ddb_timeout_sec).await?;
-        let store = Store::new(client, config.table(), config.ddb_timeout_sec);
+        let metrics = Metrics::default();
+        let store = Store::new(client, config.table(), config.ddb_timeout_sec, metrics.store_calls.clone());
         if let Some(addr) = endpoint {
             tracing::info!(%addr, data = config.data, "embedded store");
         }
-        let metrics = Metrics::default();
         let addresses = AddressPolicy { allow_loopback: config.allows_loopback(), cidrs: config.cidrs.0.clone() };
         let env: Arc<str> = config.env.as_str().into();
         let options = Options {

@@ -17,6 +17,8 @@ pub struct Metrics {
     registry: Arc<Registry>,
     /// By route, so that a request looks nothing up.
     http: Arc<[RouteMetrics]>,
+    /// Calls of the store.
+    pub store_calls: StoreCalls,
     /// Heartbeats that changed nothing.
     pub heartbeats: Counter,
     /// Legacy writes for an instance whose sidecar is alive.
@@ -53,6 +55,23 @@ struct RequestLabels {
     class: &'static str,
 }
 
+/// Calls of the store, by API call and outcome.
+#[derive(Debug, Clone, Default)]
+pub struct StoreCalls(Family<CallLabels, Counter>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    call: &'static str,
+    outcome: &'static str,
+}
+
+impl StoreCalls {
+    /// Counts a call that ended.
+    pub fn ended(&self, call: &'static str, outcome: &'static str) {
+        self.0.get_or_create(&CallLabels { call, outcome }).inc();
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: &'static str,
@@ -77,8 +96,11 @@ impl Default for Metrics {
         let http = http.collect();
         registry.register("http_requests", "Requests answered", requests);
         registry.register("http_request_duration_seconds", "Until the answer's head", durations);
+        let store_calls = StoreCalls::default();
+        registry.register("store_calls", "Calls of the store", store_calls.0.clone());
         Self {
             http,
+            store_calls,
             heartbeats: counter(&mut registry, "heartbeats", "Heartbeats that changed nothing"),
             legacy_ignored: counter(
                 &mut registry,

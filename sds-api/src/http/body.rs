@@ -6,9 +6,9 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use axum::body::Body;
+use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use sds_types::Invalid;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -21,6 +21,7 @@ use crate::error::ApiError;
 pub const WRITE_LIMIT: usize = 64 * 1024;
 /// The largest body of a discovery request: an Envoy's node alone is about 77 KB, extensions make it larger.
 pub const DISCOVERY_LIMIT: usize = 2 * 1024 * 1024;
+const IGNORED: HeaderName = HeaderName::from_static("x-sds-ignored");
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The whole body, if it is plain, small and quick.
@@ -135,9 +136,12 @@ impl Fields {
     }
 }
 
-/// The header that names ignored fields.
-pub fn ignored_header(names: &[String]) -> Option<HeaderValue> {
-    if names.is_empty() { None } else { HeaderValue::try_from(names.join(", ")).ok() }
+/// The answer, with a header that names ignored fields.
+pub fn naming_ignored(mut response: Response, names: &[String]) -> Response {
+    if let Some(names) = (!names.is_empty()).then(|| HeaderValue::try_from(names.join(", ")).ok()).flatten() {
+        response.headers_mut().insert(IGNORED, names);
+    }
+    response
 }
 
 /// Any JSON without equal keys in one object.

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use sds_types::{Health, InstanceId, Invalid, Locality, Registered, Revision, Sequence, Tags, TaskArn, Weight};
 use serde::Serialize;
 
@@ -25,8 +25,6 @@ use crate::{
     registry::{self, Version},
     render,
 };
-
-const IGNORED: HeaderName = HeaderName::from_static("x-sds-ignored");
 
 /// `PUT .../instances/{ip:port}`: register or renew.
 pub async fn put(State(app): Shared, Host(key): Host, request: Request<Body>) -> Result<Response, ApiError> {
@@ -200,11 +198,7 @@ impl Said {
 
 fn accepted(registered: &Registered, ignored: &[String]) -> Response {
     let body = serde_json::to_vec(registered).unwrap_or_default();
-    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if let Some(names) = body::ignored_header(ignored) {
-        response.headers_mut().insert(IGNORED, names);
-    }
-    response
+    body::naming_ignored(([(header::CONTENT_TYPE, "application/json")], body).into_response(), ignored)
 }
 
 /// A query's parameters; ours are plain words and numbers, so nothing is decoded.

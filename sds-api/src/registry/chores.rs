@@ -1,9 +1,12 @@
 //! Store writes that nobody waits for: the hint that a row was silent, and the refresh that keeps a living row from
 //! the garbage collection. Bounded in number and in flight; a chore that fails is left to the repair reads.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::sleep,
+};
 
 use crate::{
     instance::Row,
@@ -19,7 +22,7 @@ pub enum Chore {
     Refresh(Row),
 }
 
-/// How many chores may wait; beyond that they are dropped, as failed ones are.
+/// How many chores may come at once; beyond that they are dropped, as failed ones are.
 const QUEUE: usize = 100_000;
 /// How many run at once: the requests' writes come first.
 const AT_ONCE: usize = 8;
@@ -55,18 +58,16 @@ impl Chores {
 }
 
 async fn work(store: Store, mut todo: mpsc::Receiver<Chore>, results: mpsc::Sender<Row>) {
-    let mut running = JoinSet::new();
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(chore) = todo.recv().await {
-        if running.len() >= AT_ONCE {
-            running.join_next().await;
-        }
-        let (store, results) = (store.clone(), results.clone());
-        running.spawn(async move {
+        let (store, results, slots) = (store.clone(), results.clone(), slots.clone());
+        tokio::spawn(async move {
+            if matches!(chore, Chore::Lost(_)) {
+                sleep(Duration::from_secs_f32(JITTER * fastrand::f32())).await;
+            }
+            let Ok(_slot) = slots.acquire().await else { return };
             let written = match &chore {
-                Chore::Lost(row) => {
-                    sleep(Duration::from_secs_f32(JITTER * fastrand::f32())).await;
-                    store.mark_lost(row).await
-                }
+                Chore::Lost(row) => store.mark_lost(row).await,
                 Chore::Refresh(row) => store.refresh_expiry(row).await,
             };
             match written {

@@ -57,9 +57,9 @@ pub struct Instance {
 impl Service {
     /// A version of a service; the instances come in any order.
     pub fn new(name: ServiceName, mut instances: Vec<Instance>) -> Self {
-        instances.sort_by(|a, b| {
-            let place = |i: &Instance| (i.content.locality.zone.clone(), i.endpoint);
-            place(a).cmp(&place(b))
+        instances.sort_unstable_by(|a, b| {
+            let zones = a.content.locality.zone.cmp(&b.content.locality.zone);
+            zones.then(a.endpoint.cmp(&b.endpoint))
         });
         let version = Version::of(name.as_str(), &instances);
         Self { name, version, instances, answers: Answers::default() }

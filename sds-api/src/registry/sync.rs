@@ -84,7 +84,7 @@ impl Sync {
         let mut sweep = ticks(self.leases.sweep());
         let mut renew = ticks(self.leases.heartbeat());
         let mut batch = Vec::with_capacity(BATCH);
-        let mut turned = Instant::now();
+        let mut swept = Instant::now();
         fold.read_begins();
         reads.spawn(first_read(self.store.clone(), self.create_table, Duration::ZERO));
         loop {
@@ -107,20 +107,17 @@ impl Sync {
                     self.next_read(&mut fold, &mut reads);
                 }
                 Some(row) = chores.done() => fold.row(row, Source::Read, Timestamp::now()),
-                _ = sweep.tick() => {}
+                _ = sweep.tick() => {
+                    let elapsed = swept.elapsed();
+                    swept += elapsed;
+                    self.drop_silent(&mut fold, elapsed, &mut chores);
+                }
                 _ = renew.tick() => {
                     self.renew_times(&fold);
                     let left = Duration::from_secs(fastrand::u64(12..18) * 3600);
                     let due = fold.refresh(left, crate::store::KEEP, Timestamp::now());
                     due.into_iter().for_each(|row| chores.add(Chore::Refresh(row)));
                 }
-            }
-            let elapsed = turned.elapsed();
-            turned += elapsed;
-            for row in fold.tick(elapsed) {
-                tracing::info!(instance = %row.key, "silent for a lease, left the answers");
-                self.metrics.silent.inc();
-                chores.add(Chore::Lost(row));
             }
             self.publish(&mut fold);
             self.pulse.beat();
@@ -145,6 +142,14 @@ impl Sync {
                 fold.row(row, source, now);
                 replies.push(reply);
             }
+        }
+    }
+
+    fn drop_silent(&self, fold: &mut Fold, elapsed: Duration, chores: &mut Chores) {
+        for row in fold.tick(elapsed) {
+            tracing::info!(instance = %row.key, "silent for a lease, left the answers");
+            self.metrics.silent.inc();
+            chores.add(Chore::Lost(row));
         }
     }
 

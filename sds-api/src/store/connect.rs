@@ -5,9 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::{Client, config::Credentials};
 use aws_smithy_http_client::{Builder, tls};
+use sds_types::command::Misconfigured;
 
 /// A client for AWS by the SDK's own variables, or for an emulator at `endpoint`.
-pub async fn connect(endpoint: Option<SocketAddr>, limit: Duration) -> anyhow::Result<Client> {
+pub async fn connect(endpoint: Option<SocketAddr>, limit: Duration) -> Result<Client, Misconfigured> {
     let http = Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder().connect_timeout(limit).operation_attempt_timeout(limit).build();
     // Short pauses: a request waits for the outcome, and the full reads come round again.
@@ -24,6 +25,8 @@ pub async fn connect(endpoint: Option<SocketAddr>, limit: Duration) -> anyhow::R
             .credentials_provider(Credentials::new("embedded", "embedded", None, None, "embedded")),
     };
     let config = loader.load().await;
-    anyhow::ensure!(config.region().is_some(), "AWS_REGION: not set, and no profile or instance tells it");
+    if config.region().is_none() {
+        return Err(Misconfigured::new("AWS_REGION", "is not set, and no profile or instance tells it"));
+    }
     Ok(Client::new(&config))
 }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     instance::{Gone, Key, Registration, Row},
+    metrics::StoreCalls,
 };
 
 /// A row stays for DynamoDB's garbage collection this long after its last write or refresh.
@@ -30,12 +31,13 @@ pub struct Store {
     pub(super) client: Client,
     pub(super) table: String,
     in_request: Duration,
+    calls: StoreCalls,
 }
 
 impl Store {
     /// The table `table`; `limit` bounds a call made for a request, as far as it is below [`IN_REQUEST`].
-    pub fn new(client: Client, table: String, limit: Duration) -> Self {
-        Self { client, table, in_request: limit.min(IN_REQUEST) }
+    pub fn new(client: Client, table: String, limit: Duration, calls: StoreCalls) -> Self {
+        Self { client, table, in_request: limit.min(IN_REQUEST), calls }
     }
 
     /// Writes a registration, or a change of one, unless something newer stands there: a higher incarnation, the
@@ -101,7 +103,12 @@ impl Store {
     pub async fn read(&self, key: &Key) -> Result<Option<Row>, StoreError> {
         let call = self.client.get_item().table_name(&self.table).set_key(Some(item::key(key).into()));
         let answer = timeout(self.in_request, call.consistent_read(true).send()).await;
-        let answer = answer.map_err(|_| late("GetItem"))?.map_err(|e| failed("GetItem", &e))?;
+        let answer = match answer {
+            Err(_) => Err(late("GetItem")),
+            Ok(answer) => answer.map_err(|e| failed("GetItem", &e)),
+        };
+        self.calls.ended("GetItem", if answer.is_ok() { "ok" } else { "failed" });
+        let answer = answer?;
         Ok(answer.item.and_then(|item| match item::read(&item) {
             Read::Row(row) => Some(row),
             _ => None,
@@ -114,7 +121,9 @@ impl Store {
         let mut from: Option<Item> = None;
         loop {
             let page = self.client.scan().table_name(&self.table).consistent_read(true).set_exclusive_start_key(from);
-            let page = page.send().await.map_err(|e| failed("Scan", &e))?;
+            let page = page.send().await.map_err(|e| failed("Scan", &e));
+            self.calls.ended("Scan", if page.is_ok() { "ok" } else { "failed" });
+            let page = page?;
             for item in page.items.unwrap_or_default() {
                 match item::read(&item) {
                     Read::Row(row) => read.rows.push(row),
@@ -143,7 +152,7 @@ impl Store {
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(OnFailure::AllOld)
             .send();
-        match timeout(self.in_request, call).await {
+        let outcome = match timeout(self.in_request, call).await {
             Err(_) => Err(late("UpdateItem")),
             Ok(Ok(answer)) => written(&answer.attributes.unwrap_or_default()),
             Ok(Err(SdkError::ServiceError(error))) => match error.into_err() {
@@ -156,7 +165,14 @@ impl Store {
                 other => Err(StoreError { call: "UpdateItem", cause: DisplayErrorContext(other).to_string() }),
             },
             Ok(Err(error)) => Err(failed("UpdateItem", &error)),
-        }
+        };
+        let word = match &outcome {
+            Ok(Write::Done(_)) => "ok",
+            Ok(Write::Refused(_)) => "refused",
+            Err(_) => "failed",
+        };
+        self.calls.ended("UpdateItem", word);
+        outcome
     }
 }
 

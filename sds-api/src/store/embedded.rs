@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use dynoxide::Database;
+use sds_types::command::Misconfigured;
 use tokio::{net::TcpListener, time};
 
 /// A running emulator; it stops when this is dropped.
@@ -19,7 +20,8 @@ impl Embedded {
     /// Opens `data` (a file, or `:memory:`) and serves it on loopback.
     pub async fn start(data: &str) -> anyhow::Result<Self> {
         let opened = if data == ":memory:" { Database::memory() } else { Database::new(data) };
-        let database = opened.map_err(|error| anyhow::anyhow!("SDS_DATA: cannot open '{data}': {error}"))?;
+        let database =
+            opened.map_err(|error| Misconfigured::new("SDS_DATA", format!("cannot open '{data}': {error}")))?;
         let listener = TcpListener::bind("127.0.0.1:0").await.context("binding the embedded store")?;
         let addr = listener.local_addr().context("binding the embedded store")?;
         let mut tasks = tokio::task::JoinSet::new();

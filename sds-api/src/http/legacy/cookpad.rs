@@ -26,27 +26,29 @@ use crate::{
 
 /// `POST /v1/registration/{s}`: register or renew.
 pub async fn register(State(app): Shared, Service(name): Service, request: Request<Body>) -> Response {
-    done(register_host(&app, name, request).await)
+    match register_host(&app, name, request).await {
+        Err(error) => error.into_cookpad(),
+        Ok(ignored) => body::naming_ignored(StatusCode::ACCEPTED.into_response(), &ignored),
+    }
 }
 
 /// `DELETE /v1/registration/{s}/{ip}:{port}`.
 pub async fn deregister(State(app): Shared, Host(key): Host) -> Response {
-    done(app.registry.legacy_deregister(key).await.map_err(ApiError::Write))
+    match app.registry.legacy_deregister(key).await {
+        Err(error) => ApiError::Write(error).into_cookpad(),
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+    }
 }
 
-fn done(outcome: Result<(), ApiError>) -> Response {
-    outcome.map_or_else(ApiError::into_cookpad, |()| StatusCode::ACCEPTED.into_response())
-}
-
-async fn register_host(app: &App, service: ServiceName, request: Request<Body>) -> Result<(), ApiError> {
+async fn register_host(app: &App, service: ServiceName, request: Request<Body>) -> Result<Vec<String>, ApiError> {
     let body = body::read(request, body::WRITE_LIMIT).await?;
-    let (endpoint, content) = host(&body)?;
+    let (endpoint, content, ignored) = host(&body)?;
     app.addresses.check(endpoint)?;
     app.registry.legacy_put(Key { service, endpoint }, content, Origin::Cookpad).await?;
-    Ok(())
+    Ok(ignored)
 }
 
-fn host(body: &[u8]) -> Result<(Endpoint, Content), ApiError> {
+fn host(body: &[u8]) -> Result<(Endpoint, Content, Vec<String>), ApiError> {
     let mut fields = Fields::parse(body)?;
     let missing = |name| move || Invalid::new("InvalidAddress", name, format!("{name} is required"));
     let ip = fields.text("ip")?.ok_or_else(missing("ip"))?;
@@ -69,5 +71,7 @@ fn host(body: &[u8]) -> Result<(Endpoint, Content), ApiError> {
         tags: Tags::parse(BTreeMap::new())?,
         ..Content::default()
     };
-    Ok((endpoint, content))
+    let mut ignored = fields.ignored("");
+    ignored.extend(tags.ignored("tags."));
+    Ok((endpoint, content, ignored))
 }
