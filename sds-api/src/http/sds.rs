@@ -6,23 +6,31 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::State,
+    body::Body,
+    extract::{RawPathParams, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
-use super::{Shared, not_modified, path::Service};
+use super::{Shared, not_modified};
 use crate::{error::ApiError, render::v1};
 
 /// What is known about the answer: `fresh` or `fail-open`.
 pub const STATE: HeaderName = HeaderName::from_static("x-sds-state");
 
-pub async fn get(State(app): Shared, Service(name): Service, headers: HeaderMap) -> Response {
-    let Some(service) = app.registry.service(name.as_str()) else { return ApiError::NotReady.into_response() };
-    let Some(service) = service else { return answer(&headers, &v1::unknown(&name, &app.env)) };
+pub async fn get(State(app): Shared, params: RawPathParams, request: Request<Body>) -> Response {
+    // A poll finds its service by the raw word; only a word that names none is looked at more closely.
+    let name = params.iter().next().map_or("", |(_, name)| name);
+    let Some(service) = app.registry.service(name) else { return ApiError::NotReady.into_response() };
+    let Some(service) = service else {
+        return match name.parse() {
+            Ok(name) => answer(request.headers(), &v1::unknown(&name, &app.env)),
+            Err(error) => ApiError::Invalid(error).into_response(),
+        };
+    };
     let first = || v1::render(&service, &app.env, app.fail_open, |_| None);
     let rendered: Arc<v1::Answer> = service.answers.v1(first);
-    answer(&headers, &rendered)
+    answer(request.headers(), &rendered)
 }
 
 fn answer(headers: &HeaderMap, rendered: &v1::Answer) -> Response {

@@ -31,9 +31,10 @@ impl Leases {
         self.native / 3
     }
 
-    /// How often silence is looked for: fine enough for a lease that is kept to a hundredth.
+    /// How often silence is looked for: fine enough for a lease that is kept to a hundredth, and often enough for the
+    /// loop's pulse to show that it turns.
     pub fn sweep(&self) -> Duration {
-        (self.native / 90).max(Duration::from_millis(10))
+        (self.native / 90).clamp(Duration::from_millis(10), Duration::from_millis(333))
     }
 }
 
@@ -73,6 +74,12 @@ mod tests {
         clock.advance(Duration::from_millis(333));
         clock.advance(Duration::from_secs(3600));
         assert_eq!(clock.now(), Duration::from_millis(2333));
+    }
+
+    #[test]
+    fn the_loop_turns_several_times_a_second_whatever_the_lease() {
+        let leases = Leases { native: Duration::from_secs(3600), ..LEASES };
+        assert!(leases.sweep() < Duration::from_millis(500));
     }
 
     #[test]
