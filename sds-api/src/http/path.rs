@@ -23,7 +23,8 @@ impl FromRequestParts<Arc<App>> for Service {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        let Path(name) = Path::<String>::from_request_parts(parts, app).await.map_err(|_| not_text())?;
+        let Path(name) =
+            Path::<String>::from_request_parts(parts, app).await.map_err(|_| not_text().into_response())?;
         name.parse().map(Self).map_err(|error| ApiError::Invalid(error).into_response())
     }
 }
@@ -42,13 +43,14 @@ impl FromRequestParts<Arc<App>> for Host {
 
 async fn key(parts: &mut Parts, app: &Arc<App>) -> Result<Key, ApiError> {
     let params = RawPathParams::from_request_parts(parts, app).await;
-    let params = params.map_err(|_| Invalid::new("InvalidPath", "path", "the path is not UTF-8"))?;
+    let params = params.map_err(|_| not_text())?;
     let word = |name| params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value);
     let key = Key { service: word("service").parse()?, endpoint: word("host").parse::<Endpoint>()? };
     app.addresses.check(key.endpoint)?;
     Ok(key)
 }
 
-fn not_text() -> Response {
-    ApiError::Invalid(Invalid::new("InvalidPath", "path", "the path is not UTF-8")).into_response()
+/// A path whose escapes are not UTF-8.
+pub fn not_text() -> ApiError {
+    Invalid::new("InvalidPath", "path", "the path is not UTF-8").into()
 }

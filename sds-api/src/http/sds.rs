@@ -7,18 +7,23 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{RawPathParams, State},
+    extract::{RawPathParams, State, rejection::RawPathParamsRejection},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
-use super::{Shared, not_modified};
+use super::{Shared, not_modified, path};
 use crate::{error::ApiError, render::v1};
 
 /// What is known about the answer: `fresh` or `fail-open`.
 pub const STATE: HeaderName = HeaderName::from_static("x-sds-state");
 
-pub async fn get(State(app): Shared, params: RawPathParams, request: Request<Body>) -> Response {
+pub async fn get(
+    State(app): Shared,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request<Body>,
+) -> Response {
+    let Ok(params) = params else { return path::not_text().into_response() };
     // A poll finds its service by the raw word; only a word that names none is looked at more closely.
     let name = params.iter().next().map_or("", |(_, name)| name);
     let Some(service) = app.registry.service(name) else { return ApiError::NotReady.into_response() };

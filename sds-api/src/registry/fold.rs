@@ -8,8 +8,12 @@
 //!
 //! Pure: time comes in as an argument, what is to be done in the store goes out as a list.
 
-use std::collections::{BTreeMap, HashMap, HashSet, hash_map::Entry};
-use std::{sync::Arc, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use sds_types::{Endpoint, Sequence, ServiceName};
 
@@ -121,12 +125,20 @@ impl Fold {
         // A row that the store lost starts its count of writes anew, by a clock that may be behind the first one.
         let rewritten =
             |old: &Known| source == Source::Written && old.dirty && old.row.at.incarnation == row.at.incarnation;
-        if old.is_some_and(|old| old.row.order() >= row.order() && !rewritten(old)) {
+        let stale = |old: &Known| match old.row.order().cmp(&row.order()) {
+            Ordering::Less => false,
+            // Another request may have met this very write in the store and brought the row here first.
+            Ordering::Equal => source != Source::Written,
+            Ordering::Greater => !rewritten(old),
+        };
+        if old.is_some_and(stale) {
             return;
         }
-        let moved = old.is_none_or(|old| old.row.at < row.at);
+        let unheard = |old: &Known| {
+            old.row.at.incarnation < row.at.incarnation || old.heard.is_none_or(|heard| heard.seq < row.at.seq)
+        };
         let alive = match source {
-            Source::Written => moved,
+            Source::Written => old.is_none_or(unheard),
             Source::Start => row.registration().is_some_and(|registration| !registration.lost),
             Source::Read => false,
         };

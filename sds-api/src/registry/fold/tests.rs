@@ -135,6 +135,16 @@ fn late_writes_change_nothing() {
 }
 
 #[test]
+fn a_write_counts_as_life_also_when_a_refused_request_told_of_it_first() {
+    let mut story = Story::new();
+    let row = live(1, at(5, 1), 1, Status::Healthy);
+    assert_eq!(story.row(row.clone(), Source::Read).served().0, Vec::<u8>::new());
+    assert_eq!(story.row(row.clone(), Source::Written).served().0, [1]);
+    // Told twice, it is still one sign of life.
+    assert_eq!(story.pass(20).row(row, Source::Written).pass(11).served().0, Vec::<u8>::new());
+}
+
+#[test]
 fn only_the_first_read_takes_rows_for_alive() {
     let dead = lost(live(2, at(5, 1), 1, Status::Healthy));
     let rows = vec![live(1, at(5, 1), 1, Status::Healthy), dead, tombstone(3, at(5, 1), 1)];
