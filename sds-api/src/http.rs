@@ -22,7 +22,7 @@ use axum::{
     Router,
     body::Body,
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use http::{HeaderName, HeaderValue, Request, header};
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ type Shared = axum::extract::State<Arc<App>>;
 /// The routes. A path that two dialects share is told apart by its method and its body.
 fn routes(app: Arc<App>) -> Router {
     let registration = get(sds::get).post(legacy::cookpad::register);
-    let host = axum::routing::delete(legacy::cookpad::deregister);
+    let host = delete(legacy::cookpad::deregister).get(native::later);
     Router::new()
         .route("/", get(usage::get))
         .route("/v1/registration/{service}", registration.clone())

@@ -97,14 +97,10 @@ impl Registry {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (outbox, snapshots) = watch::channel(None);
         let pulse = Arc::new(Pulse::default());
+        let leases = options.leases;
         let sync = Sync {
             store: store.clone(),
-            leases: options.leases,
-            full_read: options.full_read,
-            addresses: options.addresses,
-            env: options.env,
-            fail_open: options.fail_open,
-            create_table: options.create_table,
+            options,
             pulse: pulse.clone(),
             metrics: metrics.clone(),
             commands: inbox,
@@ -112,7 +108,7 @@ impl Registry {
             phase: Phase::Reading,
         };
         tokio::spawn(sync.run());
-        Self { store, leases: options.leases, metrics, pulse, commands, snapshots }
+        Self { store, leases, metrics, pulse, commands, snapshots }
     }
 
     /// What is served now; nothing before the first complete read.

@@ -90,6 +90,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, http: Http, mut stop: s
     let mut leaving: Option<Instant> = None;
     loop {
         tokio::select! {
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%peer, error, "connection ended");

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, kill_process, kill_process_group};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
@@ -119,9 +119,12 @@ impl Process {
 
     /// Sends a signal; an error if the process has ended.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        kill_process(self.living()?, signal).with_context(|| format!("signalling {}", self.name))
+    }
+
+    fn living(&self) -> anyhow::Result<Pid> {
         let pid = self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        let pid = pid.with_context(|| format!("{} has ended already", self.name))?;
-        kill_process(pid, signal).with_context(|| format!("signalling {}", self.name))
+        pid.with_context(|| format!("{} has ended already", self.name))
     }
 
     /// Waits for its end.
@@ -146,9 +149,11 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Kills it and waits until it is gone (milliseconds), so that its port and its files are free.
+    /// Kills it with all that it started, and waits until it is gone (milliseconds), so that its port and files are free.
     fn drop(&mut self) {
-        let _ = self.child.start_kill();
+        if let Ok(group) = self.living() {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         let patience = Instant::now() + Duration::from_secs(2);
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < patience {
             std::thread::yield_now();

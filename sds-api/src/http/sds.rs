@@ -42,10 +42,12 @@ fn answer(headers: &HeaderMap, rendered: &v1::Answer) -> Response {
     if let Some(unchanged) = not_modified(headers, &rendered.etag) {
         return unchanged;
     }
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (header::ETAG, rendered.etag.clone()),
-        (STATE, rendered.state.clone()),
-    ];
-    (headers, rendered.body.clone()).into_response()
+    // Put together by hand: the router's conversions would insert a type of their own first, on every poll.
+    let mut response = Response::new(Body::from(rendered.body.clone()));
+    let headers = response.headers_mut();
+    headers.reserve(8);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::ETAG, rendered.etag.clone());
+    headers.insert(STATE, rendered.state.clone());
+    response
 }

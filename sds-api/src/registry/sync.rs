@@ -14,15 +14,14 @@ use tokio::{
 };
 
 use super::{
+    Options,
     chores::{Chore, Chores},
     fold::{Fold, Source},
     judge::Verdict,
-    lease::Leases,
     pulse::Pulse,
     snapshot::Snapshot,
 };
 use crate::{
-    address::AddressPolicy,
     clock::Timestamp,
     instance::{Content, Key, Origin, Row, Status},
     metrics::Metrics,
@@ -46,13 +45,7 @@ pub enum Command {
 /// What the loop works with.
 pub struct Sync {
     pub store: Store,
-    pub leases: Leases,
-    pub full_read: Duration,
-    pub addresses: AddressPolicy,
-    pub env: Arc<str>,
-    pub fail_open: bool,
-    /// Whether to create the table if there is none.
-    pub create_table: bool,
+    pub options: Options,
     pub pulse: Arc<Pulse>,
     pub metrics: Metrics,
     pub commands: mpsc::Receiver<Command>,
@@ -78,15 +71,15 @@ const BATCH: usize = 256;
 impl Sync {
     /// Runs until every sender of commands is gone.
     pub async fn run(mut self) {
-        let mut fold = Fold::new(self.leases);
+        let mut fold = Fold::new(self.options.leases);
         let mut chores = Chores::start(self.store.clone());
         let mut reads = JoinSet::new();
-        let mut sweep = ticks(self.leases.sweep());
-        let mut renew = ticks(self.leases.heartbeat());
+        let mut sweep = ticks(self.options.leases.sweep());
+        let mut renew = ticks(self.options.leases.heartbeat());
         let mut batch = Vec::with_capacity(BATCH);
         let mut swept = Instant::now();
         fold.read_begins();
-        reads.spawn(first_read(self.store.clone(), self.create_table, Duration::ZERO));
+        reads.spawn(first_read(self.store.clone(), self.options.create_table, Duration::ZERO));
         loop {
             let mut replies = Vec::new();
             tokio::select! {
@@ -156,15 +149,15 @@ impl Sync {
     fn next_read(&self, fold: &mut Fold, reads: &mut JoinSet<Result<FullRead, StoreError>>) {
         fold.read_begins();
         match self.phase {
-            Phase::Reading => reads.spawn(first_read(self.store.clone(), self.create_table, RETRY)),
-            Phase::Waiting(_) | Phase::Serving => reads.spawn(later_read(self.store.clone(), self.full_read)),
+            Phase::Reading => reads.spawn(first_read(self.store.clone(), self.options.create_table, RETRY)),
+            Phase::Waiting(_) | Phase::Serving => reads.spawn(later_read(self.store.clone(), self.options.full_read)),
         };
     }
 
     fn take_in(&mut self, fold: &mut Fold, mut read: FullRead) {
         let wiped = read.is_empty() && !read.meta;
         let found = read.rows.len();
-        read.rows.retain(|row| match self.addresses.check(row.key.endpoint) {
+        read.rows.retain(|row| match self.options.addresses.check(row.key.endpoint) {
             Ok(()) => true,
             Err(refused) => {
                 read.bad.push(BadRow { key: row.key.to_string(), reason: refused.to_string() });
@@ -180,7 +173,7 @@ impl Sync {
         let source = if self.phase == Phase::Reading { Source::Start } else { Source::Read };
         fold.read(read.rows, source, Timestamp::now());
         if self.phase == Phase::Reading {
-            let wait = if wiped { self.leases.heartbeat() } else { Duration::ZERO };
+            let wait = if wiped { self.options.leases.heartbeat() } else { Duration::ZERO };
             tracing::info!(rows = found, wiped, "first full read complete");
             self.phase = Phase::Waiting(Instant::now() + wait);
             self.pulse.open();
@@ -221,7 +214,7 @@ impl Sync {
         let Some(snapshot) = self.snapshots.borrow().clone() else { return };
         for service in snapshot.services.values().filter(|service| service.answers.v1_polled()) {
             let heard = |endpoint| fold.last_heard(&service.name, endpoint);
-            service.answers.set_v1(render::v1::render(service, &self.env, self.fail_open, heard));
+            service.answers.set_v1(render::v1::render(service, &self.options.env, self.options.fail_open, heard));
         }
     }
 }
