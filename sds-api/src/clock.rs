@@ -1,7 +1,11 @@
 //! The wall clock, read in this one place. It stamps what people read and what DynamoDB's garbage collection
 //! needs; no decision about an instance depends on it, so a wrong clock harms nobody.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use time::OffsetDateTime;
 
@@ -31,10 +35,35 @@ impl Timestamp {
         self.0.as_millis().try_into().unwrap_or(u64::MAX)
     }
 
+    fn micros(self) -> u64 {
+        self.0.as_micros().try_into().unwrap_or(u64::MAX)
+    }
+
     /// Later by `span`.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span))
+    }
+}
+
+/// A timestamp that one thread moves while others read it.
+#[derive(Debug)]
+pub struct Stamp(AtomicU64);
+
+impl Stamp {
+    /// Starts at `at`.
+    pub fn new(at: Timestamp) -> Self {
+        Self(AtomicU64::new(at.micros()))
+    }
+
+    /// Moves to `at`.
+    pub fn set(&self, at: Timestamp) {
+        self.0.store(at.micros(), Ordering::Relaxed);
+    }
+
+    /// Where it stands.
+    pub fn get(&self) -> Timestamp {
+        Timestamp(Duration::from_micros(self.0.load(Ordering::Relaxed)))
     }
 }
 

@@ -158,12 +158,17 @@ impl Registry {
         self.ready()?;
         let registry = self.clone();
         detached(async move {
-            match registry.store.deregister(&key, at, why).await? {
-                Write::Done(row) => {
+            match registry.store.deregister(&key, at, why).await {
+                Ok(Write::Done(row)) => {
                     tracing::info!(instance = %key, incarnation = at.incarnation, "deregistered");
                     registry.fold(row, Source::Written).await
                 }
-                Write::Refused(row) => registry.refused(row).await,
+                Ok(Write::Refused { row, at }) => registry.refused(row, at).await,
+                Err(error) => {
+                    let (reply, doubted) = oneshot::channel();
+                    registry.ask(Command::Doubt { key, reply }, doubted).await?;
+                    Err(error.into())
+                }
             }
         })
         .await
@@ -195,8 +200,8 @@ impl Registry {
             match self.store.register(&key, at, &registration).await? {
                 Write::Done(row) => return self.fold(row, Source::Written).await,
                 // Somebody was faster, perhaps with the same words: judged anew by what stands there now.
-                Write::Refused(Some(row)) => self.fold(row, Source::Read).await?,
-                Write::Refused(None) => break,
+                Write::Refused { row: Some(row), .. } => self.fold(row, Source::Read).await?,
+                Write::Refused { row: None, .. } => break,
             }
         }
         Err(WriteError::Superseded(None))
@@ -204,11 +209,11 @@ impl Registry {
 
     async fn legacy_leave(&self, key: &Key) -> Result<(), WriteError> {
         for _ in 0..LEGACY_TRIES {
-            let service = self.service(key.service.as_str()).flatten();
-            let served = service.is_some_and(|s| s.instances.iter().any(|i| i.endpoint == key.endpoint));
+            let served = self.ages(&key.service).await?.contains_key(&key.endpoint);
             let row = self.store.read(key).await?.filter(|_| served).ok_or(WriteError::Unknown)?;
             match row.registration() {
-                None => return Err(WriteError::Unknown),
+                // The answer to an earlier try was lost; what it asked for is done.
+                None => return self.fold(row, Source::Written).await,
                 Some(found) if found.origin == Origin::Native => return counted(&self.metrics.legacy_ignored),
                 Some(_) => {}
             }
@@ -233,15 +238,16 @@ impl Registry {
                 self.fold(row, Source::Written).await
             }
             // The same incarnation further on: this request is a repeat that arrived late.
-            Write::Refused(Some(row)) if row.at.incarnation == at.incarnation && row.registration().is_some() => {
+            Write::Refused { row: Some(row), .. }
+                if row.at.incarnation == at.incarnation && row.registration().is_some() =>
+            {
                 self.fold(row, Source::Read).await
             }
-            Write::Refused(row) => self.refused(row).await,
+            Write::Refused { row, at } => self.refused(row, at).await,
         }
     }
 
-    async fn refused(&self, row: Option<Row>) -> Result<(), WriteError> {
-        let at = row.as_ref().map(|row| row.at);
+    async fn refused(&self, row: Option<Row>, at: Option<Sequence>) -> Result<(), WriteError> {
         if let Some(row) = row {
             self.fold(row, Source::Read).await?;
         }

@@ -8,7 +8,7 @@ pub mod v1;
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicU8, Ordering},
 };
 
 use arc_swap::ArcSwapOption;
@@ -17,11 +17,14 @@ use http::HeaderValue;
 
 use crate::registry::Version;
 
+/// How many heartbeats after its last poll a service still counts as polled: longer than any Envoy's refresh delay.
+const RENEWALS: u8 = 12;
+
 /// The answers made of one version of a service.
 #[derive(Debug, Default)]
 pub struct Answers {
     v1: ArcSwapOption<v1::Answer>,
-    v1_polled: AtomicBool,
+    v1_polled: AtomicU8,
     eds: [OnceLock<eds_json::Answer>; 2],
 }
 
@@ -29,8 +32,8 @@ impl Answers {
     /// The v1 answer, rendered by `render` if nobody asked before.
     pub fn v1(&self, render: impl FnOnce() -> v1::Answer) -> Arc<v1::Answer> {
         // A store to shared memory only for the first poll after each renewal.
-        if !self.v1_polled.load(Ordering::Relaxed) {
-            self.v1_polled.store(true, Ordering::Relaxed);
+        if self.v1_polled.load(Ordering::Relaxed) != RENEWALS {
+            self.v1_polled.store(RENEWALS, Ordering::Relaxed);
         }
         if let Some(answer) = self.v1.load_full() {
             return answer;
@@ -40,9 +43,16 @@ impl Answers {
         answer
     }
 
-    /// Whether v1 was asked for since the last call.
-    pub fn v1_polled(&self) -> bool {
-        self.v1_polled.swap(false, Ordering::Relaxed)
+    /// Whether v1 was asked for in the last [`RENEWALS`] calls of this; else what was rendered is dropped.
+    pub fn v1_is_polled(&self) -> bool {
+        let left = self.v1_polled.load(Ordering::Relaxed);
+        if left == 0 {
+            self.v1.store(None);
+        } else {
+            // A poll in between is at most forgotten one call early.
+            self.v1_polled.store(left - 1, Ordering::Relaxed);
+        }
+        left > 0
     }
 
     /// Replaces the v1 answer by one with newer times.

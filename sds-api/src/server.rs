@@ -1,10 +1,12 @@
 //! Accepts connections and ends them: hyper with the limits that `axum::serve` does not have.
 //!
-//! - HTTP/1.1 and h2c on one listener; at most [`CONNECTIONS`] at once, the next one is closed at the door.
+//! - HTTP/1.1 and h2c on one listener; at most [`CONNECTIONS`] at once (fewer if the process may not open so
+//!   many files), the next one is closed at the door.
 //! - A connection that has not sent a whole head in time is closed (`watch`); one that lives long is asked to go, so
 //!   that keep-alives behind a load balancer spread over replicas again.
 //! - Stop: listeners close, HTTP/2 gets GOAWAY, idle connections close, what is in flight has [`GRACE`].
 
+mod descriptors;
 mod watch;
 
 use std::{
@@ -15,6 +17,7 @@ use std::{
 };
 
 use axum::body::Body;
+use futures_util::FutureExt;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -33,11 +36,14 @@ use watch::{Activity, Watched};
 const CONNECTIONS: usize = 12_000;
 /// What is in flight at the stop may take this long.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long an HTTP/1.1 connection that is open at the stop may still bring a request.
+const LAST_CALL: Duration = Duration::from_millis(500);
 /// After this a connection is asked to go; each gets a random share more.
 const AGE: Duration = Duration::from_secs(300);
 
 /// Serves `listener` until `stop` turns true and everything in flight is done.
 pub async fn serve(listener: TcpListener, http: Http, metrics: Metrics, mut stop: signal::Receiver<bool>) {
+    let limit = descriptors::allow(CONNECTIONS);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -49,7 +55,7 @@ pub async fn serve(listener: TcpListener, http: Http, metrics: Metrics, mut stop
             }
         };
         match accepted {
-            Ok((stream, peer)) if connections.len() < CONNECTIONS => {
+            Ok((stream, peer)) if connections.len() < limit => {
                 connections.spawn(connection(stream, peer, http.clone(), stop.clone()));
                 metrics.connections.set(i64::try_from(connections.len()).unwrap_or(i64::MAX));
             }
@@ -60,6 +66,10 @@ pub async fn serve(listener: TcpListener, http: Http, metrics: Metrics, mut stop
                 sleep(Duration::from_millis(50)).await;
             }
         }
+    }
+    // Who is in the backlog has connected already, and would be reset.
+    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        connections.spawn(connection(stream, peer, http.clone(), stop.clone()));
     }
     drop(listener);
     if timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await.is_err() {
@@ -97,7 +107,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, http: Http, mut stop: s
                 }
                 return;
             }
-            _ = stop.wait_for(|stop| *stop), if leaving.is_none() => {
+            // Requests that were sent before their client could know of the stop are still answered, with `connection:
+            // close`; HTTP/2 says which ones it has not seen.
+            () = stopped(&mut stop, &activity), if leaving.is_none() => {
                 leaving = Some(Instant::now() + GRACE);
                 connection.as_mut().graceful_shutdown();
             }
@@ -115,6 +127,14 @@ async fn connection(stream: TcpStream, peer: SocketAddr, http: Http, mut stop: s
     }
 }
 
+/// Ready when a connection is to go: at once with HTTP/2, else after the last call.
+async fn stopped(stop: &mut signal::Receiver<bool>, activity: &Activity) {
+    let _ = stop.wait_for(|stop| *stop).await;
+    if !activity.is_http2() {
+        sleep(LAST_CALL).await;
+    }
+}
+
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // `watch` closes slow heads at no cost per request; hyper's own timer would cost each request an allocation and
@@ -123,7 +143,7 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(256)
+        .max_concurrent_streams(64)
         .max_header_list_size(32 * 1024)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));

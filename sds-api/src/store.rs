@@ -41,8 +41,13 @@ pub struct StoreError {
 pub enum Write {
     /// The row as it stands now.
     Done(Row),
-    /// The condition failed; the row that stood in the way, if it could be read.
-    Refused(Option<Row>),
+    /// The condition failed because of what stands there.
+    Refused {
+        /// The row, if it could be read.
+        row: Option<Row>,
+        /// Its place in the order, if that at least could be read: enough to overtake a row that cannot be served.
+        at: Option<sds_types::Sequence>,
+    },
 }
 
 /// The whole table at one time.

@@ -10,12 +10,12 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use sds_types::Invalid;
+use sds_types::{Invalid, Sequence};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use crate::error::ApiError;
+use crate::{clock::Timestamp, error::ApiError};
 
 /// The largest body of a write.
 pub const WRITE_LIMIT: usize = 64 * 1024;
@@ -27,7 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// The whole body, if it is plain, small and quick.
 pub async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, ApiError> {
     let headers = request.headers();
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+    if headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
         return Err(ApiError::Encoded);
     }
     if declared(headers).is_some_and(|length| length > limit as u64) {
@@ -101,8 +104,13 @@ impl Fields {
         }
     }
 
+    /// A request's place in the order of writes to its ip:port.
+    pub fn sequence(&mut self) -> Result<Sequence, Invalid> {
+        sequence(self.counter("incarnation")?, self.counter("seq")?)
+    }
+
     /// A number of 64 bits, at least 1.
-    pub fn counter(&mut self, name: &'static str) -> Result<u64, Invalid> {
+    fn counter(&mut self, name: &'static str) -> Result<u64, Invalid> {
         self.take(name)
             .and_then(|value| value.as_u64())
             .filter(|number| *number > 0)
@@ -134,6 +142,16 @@ impl Fields {
         };
         self.0.keys().filter(plain).take(16).map(|name| format!("{prefix}{name}")).collect()
     }
+}
+
+/// Incarnations count milliseconds of the wall clock; one far ahead of it would lock its ip:port for ever.
+pub fn sequence(incarnation: u64, seq: u64) -> Result<Sequence, Invalid> {
+    const AHEAD: Duration = Duration::from_secs(24 * 3600);
+    if incarnation > Timestamp::now().plus(AHEAD).millis() {
+        let reason = "incarnation is more than a day ahead of the clock: it is the start in milliseconds since 1970";
+        return Err(Invalid::new("InvalidSequence", "incarnation", reason));
+    }
+    Ok(Sequence { incarnation, seq })
 }
 
 /// The answer, with a header that names ignored fields.

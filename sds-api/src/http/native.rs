@@ -54,7 +54,7 @@ pub async fn delete(State(app): Shared, Host(key): Host, RawQuery(query): RawQue
         number.ok_or_else(|| Invalid::new("InvalidSequence", field, format!("{field} is an integer from 1 up")))
     };
     let seq = query.get("seq").map_or(Ok(u64::MAX), |seq| number("seq", seq))?;
-    let at = Sequence { incarnation: number("incarnation", incarnation)?, seq };
+    let at = body::sequence(number("incarnation", incarnation)?, seq)?;
     let why = match query.get("reason") {
         Some(&"unhealthy") => Gone::Unhealthy,
         _ => Gone::Deregistered,
@@ -81,6 +81,10 @@ pub async fn services(State(app): Shared, RawQuery(query): RawQuery, headers: He
     let more = services.len() > limit;
     services.truncate(limit);
     let mut versions: Vec<_> = services.iter().map(|service| (service.name.as_str(), service.version)).collect();
+    if more {
+        // That there are more is part of the answer.
+        versions.push(("", Version::of("", &[])));
+    }
     let etag = render::etag(Version::of_all(&mut versions));
     if let Some(unchanged) = not_modified(&headers, &etag) {
         return Ok(unchanged);
@@ -166,7 +170,7 @@ struct Said {
 impl Said {
     fn parse(body: &Bytes, with_health: bool) -> Result<Self, ApiError> {
         let mut fields = Fields::parse(body)?;
-        let at = Sequence { incarnation: fields.counter("incarnation")?, seq: fields.counter("seq")? };
+        let at = fields.sequence()?;
         let health = fields.text("health")?;
         let status = match health.as_deref() {
             _ if !with_health => Status::Draining,

@@ -33,7 +33,7 @@ pub async fn get(
             Err(error) => ApiError::Invalid(error).into_response(),
         };
     };
-    let first = || v1::render(&service, &app.env, app.fail_open, |_| None);
+    let first = || v1::render(&service, &app.env, app.fail_open);
     let rendered: Arc<v1::Answer> = service.answers.v1(first);
     answer(request.headers(), &rendered)
 }

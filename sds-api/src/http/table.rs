@@ -21,7 +21,9 @@ pub fn either(
     } else {
         ("application/json", serde_json::to_vec(list).unwrap_or_default())
     };
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::ETAG, etag)], body).into_response()
+    let vary = HeaderValue::from_static("accept");
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::ETAG, etag), (header::VARY, vary)];
+    (headers, body).into_response()
 }
 
 /// Rows under their columns' names, each column as wide as its widest cell.

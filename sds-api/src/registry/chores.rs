@@ -72,7 +72,7 @@ async fn work(store: Store, mut todo: mpsc::Receiver<Chore>, results: mpsc::Send
             };
             match written {
                 Ok(Write::Done(row)) => drop(results.send(row).await),
-                Ok(Write::Refused(_)) => {}
+                Ok(Write::Refused { .. }) => {}
                 Err(error) => tracing::debug!(%error, "a chore failed"),
             }
         });

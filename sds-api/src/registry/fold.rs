@@ -23,7 +23,7 @@ use super::{
     snapshot::{Instance, Service, Snapshot},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Stamp, Timestamp},
     instance::{Content, Key, Origin, Row, Standing, Status},
 };
 
@@ -80,11 +80,20 @@ impl Fold {
 
     /// Judges a sidecar's request and, if it is a heartbeat, hears it.
     pub fn native(&mut self, key: &Key, at: Sequence, status: Status, content: &Content, wall: Timestamp) -> Verdict {
-        let verdict = judge::native(self.known(key), at, status, content);
-        if verdict == Verdict::Heard {
+        let known = self.known(key);
+        let verdict = judge::native(known, at, status, content);
+        // A heartbeat is a sign of life also when the store must be told again, which may fail.
+        if known.is_some_and(|known| judge::is_heartbeat(known, at, status, content)) {
             self.hear(key, Some(at.seq), wall);
         }
         verdict
+    }
+
+    /// A write of unknown outcome: the next request for this key asks the store.
+    pub fn doubt(&mut self, key: &Key) {
+        if let Some(known) = self.services.get_mut(&key.service).and_then(|rows| rows.get_mut(&key.endpoint)) {
+            known.dirty = true;
+        }
     }
 
     /// Judges a legacy client's request and, if it is a heartbeat, hears it.
@@ -122,9 +131,9 @@ impl Fold {
         let service = row.key.service.clone();
         let rows = self.services.entry(service.clone()).or_default();
         let old = rows.get(&row.key.endpoint);
-        // A row that the store lost starts its count of writes anew, by a clock that may be behind the first one.
-        let rewritten =
-            |old: &Known| source == Source::Written && old.dirty && old.row.at.incarnation == row.at.incarnation;
+        // What the store lost is no match for what it took instead: a count of writes that begins anew, by a clock
+        // that may be behind, or even an incarnation that is.
+        let rewritten = |old: &Known| source == Source::Written && old.dirty;
         let stale = |old: &Known| match old.row.order().cmp(&row.order()) {
             Ordering::Less => false,
             // Another request may have met this very write in the store and brought the row here first.
@@ -161,8 +170,8 @@ impl Fold {
         self.reads += 1;
     }
 
-    /// Takes in the read that began last, complete. Rows that it should have had become dirty; of tombstones nothing
-    /// is left to know once the store's garbage collection took them.
+    /// Takes in the read that began last, complete. Rows that it should have had become dirty, and are forgotten if they
+    /// are not in service: silence or a tombstone removed them, and the store's garbage collection took the rest.
     pub fn read(&mut self, rows: Vec<Row>, source: Source, wall: Timestamp) {
         let found: HashMap<Key, (u64, u64)> = rows.iter().map(|row| (row.key.clone(), row.order())).collect();
         let begun = self.reads;
@@ -171,9 +180,10 @@ impl Fold {
                 let missed =
                     known.reads < begun && found.get(&known.row.key).is_none_or(|order| *order < known.row.order());
                 known.dirty |= missed;
-                !missed || known.row.registration().is_some()
+                !missed || known.served
             });
         }
+        self.services.retain(|_, rows| !rows.is_empty());
         for row in rows {
             self.row(row, source, wall);
         }
@@ -243,9 +253,14 @@ impl Fold {
         served.filter_map(|(endpoint, known)| Some((*endpoint, now.saturating_sub(known.heard?.at)))).collect()
     }
 
-    /// When an instance was last heard, for people.
-    pub fn last_heard(&self, service: &ServiceName, endpoint: Endpoint) -> Option<Timestamp> {
-        Some(self.services.get(service)?.get(&endpoint)?.heard?.wall)
+    /// Tells a service of the snapshot when its instances were last heard, for people.
+    pub fn tell_heard(&self, service: &Service) {
+        let Some(rows) = self.services.get(&service.name) else { return };
+        for instance in &service.instances {
+            if let Some(heard) = rows.get(&instance.endpoint).and_then(|known| known.heard) {
+                instance.heard.set(heard.wall);
+            }
+        }
     }
 }
 
@@ -257,7 +272,7 @@ fn instance(known: &Known, leases: Leases) -> Option<Instance> {
         status: registration.status,
         origin: registration.origin,
         content: registration.content.clone(),
-        heard: known.heard?.wall,
+        heard: Stamp::new(known.heard?.wall),
         lease: leases.of(registration.origin),
     })
 }

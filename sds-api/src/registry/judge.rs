@@ -19,17 +19,20 @@ pub enum Verdict {
 
 /// Judges a sidecar's PUT or drain.
 pub fn native(known: Option<&Known>, at: Sequence, status: Status, content: &Content) -> Verdict {
-    let write = Verdict::Write(at);
-    let Some(known) = known.filter(|known| known.row.at.incarnation == at.incarnation) else { return write };
-    let Some(standing) = known.row.registration() else { return write };
-    if standing.lost || known.dirty {
-        return write;
+    let lost = |known: &Known| known.row.registration().is_some_and(|standing| standing.lost);
+    match known {
+        Some(known) if is_heartbeat(known, at, status, content) && !known.dirty && !lost(known) => Verdict::Heard,
+        _ => Verdict::Write(at),
     }
-    // Nothing of the same incarnation ends a drain, so any request of it only keeps the row alive.
-    if standing.status == Status::Draining || (standing.status == status && *standing.content == *content) {
-        return Verdict::Heard;
-    }
-    write
+}
+
+/// Whether a sidecar's request says nothing that is not known. Nothing of the same incarnation ends a drain, so on a
+/// draining row any request of it only keeps the row alive.
+pub fn is_heartbeat(known: &Known, at: Sequence, status: Status, content: &Content) -> bool {
+    known.row.at.incarnation == at.incarnation
+        && known.row.registration().is_some_and(|standing| {
+            standing.status == Status::Draining || (standing.status == status && *standing.content == *content)
+        })
 }
 
 /// Judges a registration by a client that knows no incarnation: it gets the place in the order that keeps what

@@ -10,7 +10,7 @@ use sds_types::{Endpoint, Sequence, ServiceName};
 use siphasher::sip::SipHasher24;
 
 use crate::{
-    clock::Timestamp,
+    clock::Stamp,
     instance::{Content, Origin, Status},
     render::Answers,
 };
@@ -36,7 +36,7 @@ pub struct Service {
 }
 
 /// A row in service, as the answers need it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Instance {
     /// Where it listens.
     pub endpoint: Endpoint,
@@ -48,8 +48,8 @@ pub struct Instance {
     pub origin: Origin,
     /// All else.
     pub content: Arc<Content>,
-    /// The last sign of life when this snapshot was made.
-    pub heard: Timestamp,
+    /// The last sign of life, for people: the one thing here that moves, by the loop alone.
+    pub heard: Stamp,
     /// How long that lasts.
     pub lease: Duration,
 }

@@ -38,6 +38,8 @@ pub enum Command {
     Legacy { key: Key, origin: Origin, content: Arc<Content>, reply: oneshot::Sender<Verdict> },
     /// How long ago each instance of a service was heard.
     Ages { service: ServiceName, reply: oneshot::Sender<HashMap<Endpoint, Duration>> },
+    /// A write of this key has an unknown outcome.
+    Doubt { key: Key, reply: oneshot::Sender<()> },
     /// Fold a row; the reply comes after it was published.
     Fold { row: Row, source: Source, reply: oneshot::Sender<()> },
 }
@@ -131,6 +133,10 @@ impl Sync {
                 let _ = reply.send(fold.legacy(&key, origin, &content, now));
             }
             Command::Ages { service, reply } => drop(reply.send(fold.ages(&service))),
+            Command::Doubt { key, reply } => {
+                fold.doubt(&key);
+                replies.push(reply);
+            }
             Command::Fold { row, source, reply } => {
                 fold.row(row, source, now);
                 replies.push(reply);
@@ -209,12 +215,14 @@ impl Sync {
         self.snapshots.send_replace(Some(Arc::new(snapshot)));
     }
 
-    /// Old Envoys' answers tell when each host was last heard: told anew for services that are polled.
+    /// Old Envoys' answers tell when each host was last heard: rendered anew for services that are polled.
     fn renew_times(&self, fold: &Fold) {
         let Some(snapshot) = self.snapshots.borrow().clone() else { return };
-        for service in snapshot.services.values().filter(|service| service.answers.v1_polled()) {
-            let heard = |endpoint| fold.last_heard(&service.name, endpoint);
-            service.answers.set_v1(render::v1::render(service, &self.options.env, self.options.fail_open, heard));
+        for service in snapshot.services.values() {
+            fold.tell_heard(service);
+            if service.answers.v1_is_polled() {
+                service.answers.set_v1(render::v1::render(service, &self.options.env, self.options.fail_open));
+            }
         }
     }
 }
@@ -233,8 +241,10 @@ async fn first_read(store: Store, create_table: bool, after: Duration) -> Result
 async fn later_read(store: Store, after: Duration) -> Result<FullRead, StoreError> {
     sleep(after.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
     let read = store.full_read().await?;
-    if !read.meta {
-        store.write_meta().await?;
+    if !read.meta
+        && let Err(error) = store.write_meta().await
+    {
+        tracing::warn!(%error, "the table could not be marked as ours");
     }
     Ok(read)
 }

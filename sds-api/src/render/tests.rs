@@ -6,7 +6,7 @@ use sds_types::{Label, Locality, Sequence, Tags, Weight};
 
 use super::*;
 use crate::{
-    clock::Timestamp,
+    clock::{Stamp, Timestamp},
     instance::{Content, Origin, Status},
     registry::{Instance, Service},
 };
@@ -18,7 +18,7 @@ fn instance(endpoint: &str, status: Status, content: Content) -> Instance {
         status,
         origin: Origin::Native,
         content: Arc::new(content),
-        heard: Timestamp::EPOCH.plus(Duration::from_secs(1_500_000_000)),
+        heard: Stamp::new(Timestamp::EPOCH.plus(Duration::from_secs(1_500_000_000))),
         lease: Duration::from_secs(30),
     }
 }
@@ -54,7 +54,7 @@ fn pretty(json: &[u8]) -> String {
 
 #[test]
 fn v1() {
-    insta::assert_snapshot!(pretty(&v1::render(&service(), "production", true, |_| None).body));
+    insta::assert_snapshot!(pretty(&v1::render(&service(), "production", true).body));
 }
 
 #[test]
@@ -72,13 +72,26 @@ fn eds_v2_differs_in_its_types_only() {
 #[test]
 fn an_answer_is_rendered_once_until_it_is_renewed() {
     let service = service();
-    let render = |second: u64| move |_| Some(Timestamp::EPOCH.plus(Duration::from_secs(second)));
-    let first = service.answers.v1(|| v1::render(&service, "e", true, render(1)));
+    let first = service.answers.v1(|| v1::render(&service, "e", true));
     let again = service.answers.v1(|| unreachable!("rendered twice"));
     assert!(Arc::ptr_eq(&first, &again));
-    assert!(service.answers.v1_polled() && !service.answers.v1_polled());
-    service.answers.set_v1(v1::render(&service, "e", true, render(2)));
+    service.instances[0].heard.set(Timestamp::EPOCH);
+    assert!(service.answers.v1_is_polled());
+    service.answers.set_v1(v1::render(&service, "e", true));
     let renewed = service.answers.v1(|| unreachable!("rendered twice"));
     assert_ne!(first.body, renewed.body);
     assert_eq!(first.etag, renewed.etag);
+}
+
+#[test]
+fn an_answer_that_nobody_polls_is_dropped_rather_than_left_to_age() {
+    let service = service();
+    service.answers.v1(|| v1::render(&service, "e", true));
+    assert_eq!((0..20).filter(|_| service.answers.v1_is_polled()).count(), usize::from(RENEWALS));
+    let mut rendered = false;
+    service.answers.v1(|| {
+        rendered = true;
+        v1::render(&service, "e", true)
+    });
+    assert!(rendered);
 }

@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use http::HeaderValue;
-use sds_types::{Endpoint, ServiceName, V1Host, V1Registration, V1Tags};
+use sds_types::{ServiceName, V1Host, V1Registration, V1Tags};
 
 use crate::{
-    clock::Timestamp,
     registry::{Instance, Service, Version},
     view,
 };
@@ -21,15 +20,12 @@ pub struct Answer {
     pub state: HeaderValue,
 }
 
-/// The answer for a service; `heard` tells newer signs of life than the snapshot has.
-pub fn render(service: &Service, env: &str, fail_open: bool, heard: impl Fn(Endpoint) -> Option<Timestamp>) -> Answer {
+/// The answer for a service.
+pub fn render(service: &Service, env: &str, fail_open: bool) -> Answer {
     let list = view::v1(service, fail_open);
-    let hosts = list
-        .hosts
-        .iter()
-        .map(|instance| host(&service.name, instance, heard(instance.endpoint).unwrap_or(instance.heard)));
+    let hosts = list.hosts.iter().map(|instance| host(&service.name, instance)).collect();
     let state = if list.fail_open { "fail-open" } else { "fresh" };
-    answer(&service.name, env, hosts.collect(), service.version, state)
+    answer(&service.name, env, hosts, service.version, state)
 }
 
 /// The answer for a name that nobody serves: Envoy keeps its hosts on anything but a 200.
@@ -45,7 +41,8 @@ fn answer(name: &ServiceName, env: &str, hosts: Vec<V1Host<'_>>, version: Versio
     }
 }
 
-fn host<'a>(name: &'a ServiceName, instance: &'a Instance, heard: Timestamp) -> V1Host<'a> {
+fn host<'a>(name: &'a ServiceName, instance: &'a Instance) -> V1Host<'a> {
+    let heard = instance.heard.get();
     let content = &instance.content;
     V1Host {
         service: name.as_str(),

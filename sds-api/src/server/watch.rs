@@ -1,5 +1,5 @@
-//! Sees what a connection does, so that one which drips its head or never speaks is closed within ten seconds, while
-//! an idle keep-alive may wait for its next request.
+//! Sees what a connection does, so that one which drips its head, never speaks or never reads is closed within ten
+//! seconds, while an idle keep-alive may wait for its next request.
 
 use std::{
     io,
@@ -20,8 +20,8 @@ use tokio::{
 
 /// How often a connection is looked at.
 pub const TICK: Duration = Duration::from_secs(2);
-/// A head may take this long; with the tick it stays below ten seconds.
-const HEAD: Duration = Duration::from_secs(7);
+/// A head may take this long to arrive, and an answer to be taken up; with the tick it stays below ten seconds.
+const PATIENCE: Duration = Duration::from_secs(7);
 /// An aged connection without requests is closed after this long.
 const IDLE: Duration = Duration::from_secs(75);
 
@@ -31,6 +31,8 @@ pub struct Activity {
     begun: Instant,
     /// When a head began to arrive; 0 if none is on its way.
     head_since: AtomicU64,
+    /// When the client stopped taking what is written to it; 0 if it takes it.
+    blocked_since: AtomicU64,
     last_request: AtomicU64,
     in_flight: AtomicU32,
     served: AtomicBool,
@@ -44,6 +46,7 @@ impl Activity {
         Self {
             begun: Instant::now(),
             head_since: AtomicU64::new(1),
+            blocked_since: AtomicU64::new(0),
             last_request: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             served: AtomicBool::new(false),
@@ -63,6 +66,15 @@ impl Activity {
         }
     }
 
+    fn written(&self, outcome: &Poll<io::Result<usize>>) {
+        let blocked = self.blocked_since.load(Relaxed) != 0;
+        if outcome.is_pending() && !blocked {
+            self.blocked_since.store(self.now(), Relaxed);
+        } else if outcome.is_ready() && blocked {
+            self.blocked_since.store(0, Relaxed);
+        }
+    }
+
     /// A whole head has arrived; whether its answer is to be the connection's last.
     pub fn request_begins(&self, version: Version) -> bool {
         self.in_flight.fetch_add(1, Relaxed);
@@ -79,10 +91,19 @@ impl Activity {
         self.last_request.store(self.now(), Relaxed);
     }
 
-    /// Whether a head has been arriving for too long.
+    /// Whether a head has been arriving, or an answer been waiting for its reader, for too long.
     pub fn is_stalled(&self) -> bool {
-        let since = self.head_since.load(Relaxed);
-        since != 0 && self.now().saturating_sub(since) > millis(HEAD)
+        let now = self.now();
+        let late = |since: &AtomicU64| match since.load(Relaxed) {
+            0 => false,
+            since => now.saturating_sub(since) > millis(PATIENCE),
+        };
+        late(&self.head_since) || late(&self.blocked_since)
+    }
+
+    /// Whether the connection speaks HTTP/2, where going away loses nothing.
+    pub fn is_http2(&self) -> bool {
+        self.http2.load(Relaxed)
     }
 
     /// Marks a connection older than `age`; whether it is to be shut down now: HTTP/2 at once (GOAWAY loses
@@ -128,7 +149,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.activity.written(&outcome);
+        outcome
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -144,7 +167,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.activity.written(&outcome);
+        outcome
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -25,6 +25,9 @@ use crate::{
 /// A row stays for DynamoDB's garbage collection this long after its last write or refresh.
 pub const KEEP: Duration = Duration::from_secs(24 * 3600);
 
+/// Nobody's place, or that of a row whose incarnation cannot be compared to any.
+const VACANT: &str = "attribute_not_exists(#incarnation) OR attribute_type(#incarnation, :text)";
+
 /// The table.
 #[derive(Clone)]
 pub struct Store {
@@ -57,6 +60,7 @@ impl Store {
             .set("expire_time", n(now.plus(KEEP).seconds()))
             .set_text("task", new.content.task_arn.as_str())
             .set_text("service_repo_name", new.content.service_repo_name.as_str())
+            .value("text", s("S"))
             .remove("gone")
             .remove("lost");
         let mut same = "#incarnation = :incarnation AND #seq < :seq AND attribute_not_exists(#gone)".to_owned();
@@ -66,14 +70,14 @@ impl Store {
             same.push_str(" AND #status <> :draining");
             update.value("draining", item::status(crate::instance::Status::Draining))
         };
-        let condition = format!("attribute_not_exists(#incarnation) OR #incarnation < :incarnation OR ({same})");
+        let condition = format!("{VACANT} OR #incarnation < :incarnation OR ({same})");
         self.write(key, update, condition).await
     }
 
     /// Leaves a tombstone, also where nothing stands: a deregistration may overtake its own registration.
     pub async fn deregister(&self, key: &Key, at: sds_types::Sequence, why: Gone) -> Result<Write, StoreError> {
-        let condition = "attribute_not_exists(#incarnation) OR #incarnation <= :incarnation";
-        self.write(key, tombstone(at, why), condition.to_owned()).await
+        let condition = format!("{VACANT} OR #incarnation <= :incarnation");
+        self.write(key, tombstone(at, why).value("text", s("S")), condition).await
     }
 
     /// Leaves a tombstone if the row is still the one that was read.
@@ -109,10 +113,7 @@ impl Store {
         };
         self.calls.ended("GetItem", if answer.is_ok() { "ok" } else { "failed" });
         let answer = answer?;
-        Ok(answer.item.and_then(|item| match item::read(&item) {
-            Read::Row(row) => Some(row),
-            _ => None,
-        }))
+        Ok(answer.item.as_ref().and_then(row))
     }
 
     /// Every row, strongly consistent; one page that fails fails the whole.
@@ -157,10 +158,8 @@ impl Store {
             Ok(Ok(answer)) => written(&answer.attributes.unwrap_or_default()),
             Ok(Err(SdkError::ServiceError(error))) => match error.into_err() {
                 UpdateItemError::ConditionalCheckFailedException(failed) => {
-                    Ok(Write::Refused(failed.item().and_then(|item| match item::read(item) {
-                        Read::Row(row) => Some(row),
-                        _ => None,
-                    })))
+                    let item = failed.item();
+                    Ok(Write::Refused { row: item.and_then(row), at: item.and_then(item::sequence) })
                 }
                 other => Err(StoreError { call: "UpdateItem", cause: DisplayErrorContext(other).to_string() }),
             },
@@ -168,11 +167,18 @@ impl Store {
         };
         let word = match &outcome {
             Ok(Write::Done(_)) => "ok",
-            Ok(Write::Refused(_)) => "refused",
+            Ok(Write::Refused { .. }) => "refused",
             Err(_) => "failed",
         };
         self.calls.ended("UpdateItem", word);
         outcome
+    }
+}
+
+fn row(item: &Item) -> Option<Row> {
+    match item::read(item) {
+        Read::Row(row) => Some(row),
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use sds_types::{Label, Locality, Sequence, Tags, Weight};
+use sds_types::{Endpoint, Label, Locality, Sequence, Tags, Weight};
 
 use crate::instance::{Content, Gone, Key, Origin, Registration, Row, Standing, Status};
 
@@ -62,10 +62,12 @@ pub fn read(item: &Item) -> Read {
 }
 
 fn row(item: &Item, service: &str, ip_port: &str) -> Result<Row, String> {
-    let key = Key {
-        service: service.parse().map_err(|e: sds_types::Invalid| e.reason)?,
-        endpoint: ip_port.parse().map_err(|e: sds_types::Invalid| e.reason)?,
-    };
+    let endpoint: Endpoint = ip_port.parse().map_err(|e: sds_types::Invalid| e.reason)?;
+    if endpoint.to_string() != ip_port {
+        // Another spelling would be another row of the same instance, which no write of ours ever meets.
+        return Err(format!("ip_port is not canonical, that is {endpoint}"));
+    }
+    let key = Key { service: service.parse().map_err(|e: sds_types::Invalid| e.reason)?, endpoint };
     let at = Sequence { incarnation: number(item, "incarnation")?, seq: number(item, "seq")? };
     let rev = number(item, "rev")?;
     let standing = match optional(item, "gone")? {
@@ -76,6 +78,11 @@ fn row(item: &Item, service: &str, ip_port: &str) -> Result<Row, String> {
         None => Standing::In(registration(item)?),
     };
     Ok(Row { key, at, rev, standing })
+}
+
+/// The place in the order of a row that may be bad in all else.
+pub fn sequence(item: &Item) -> Option<Sequence> {
+    Some(Sequence { incarnation: number(item, "incarnation").ok()?, seq: number(item, "seq").unwrap_or(0) })
 }
 
 fn registration(item: &Item) -> Result<Registration, String> {
@@ -222,6 +229,7 @@ mod tests {
             ("ip_port", s("app.local:80")),
             ("ip_port", s("10.0.0.1:0")),
             ("ip_port", s("010.0.0.1:80")),
+            ("ip_port", s("[::ffff:10.0.0.1]:80")),
             ("service", s("a/b")),
             ("status", s("FINE")),
             ("status", n(1)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
-    TimeToLiveSpecification,
+    TimeToLiveSpecification, TimeToLiveStatus,
 };
 use tokio::time::{Instant, sleep};
 
@@ -30,20 +30,31 @@ impl Store {
             .key_schema(key("ip_port", KeyType::Range)?)
             .send()
             .await;
-        match created {
-            Ok(_) => {}
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {
-                return Ok(false);
-            }
+        let created = match created {
+            Ok(_) => true,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => false,
             Err(error) => return Err(failed("CreateTable", &error)),
-        }
+        };
         self.wait_active().await?;
+        // Also for a table that was there: an earlier start may have failed between the two.
+        self.enable_ttl().await?;
+        if created {
+            self.write_meta().await?;
+        }
+        Ok(created)
+    }
+
+    async fn enable_ttl(&self) -> Result<(), StoreError> {
+        let call = self.client.describe_time_to_live().table_name(&self.table);
+        let known = call.send().await.map_err(|e| failed("DescribeTimeToLive", &e))?;
+        let status = known.time_to_live_description.and_then(|ttl| ttl.time_to_live_status);
+        if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
+            return Ok(());
+        }
         let ttl = TimeToLiveSpecification::builder().attribute_name("expire_time").enabled(true).build();
         let ttl = ttl.map_err(|e| built("UpdateTimeToLive", &e))?;
         let call = self.client.update_time_to_live().table_name(&self.table).time_to_live_specification(ttl);
-        call.send().await.map_err(|e| failed("UpdateTimeToLive", &e))?;
-        self.write_meta().await?;
-        Ok(true)
+        call.send().await.map(drop).map_err(|e| failed("UpdateTimeToLive", &e))
     }
 
     /// Leaves the mark.

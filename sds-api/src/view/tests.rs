@@ -15,7 +15,7 @@ fn instance(n: u8, zone: &str, status: Status, weight: i64) -> Instance {
         status,
         origin: Origin::Native,
         content: content.into(),
-        heard: crate::clock::Timestamp::now(),
+        heard: crate::clock::Stamp::new(crate::clock::Timestamp::now()),
         lease: Duration::from_secs(30),
     }
 }

@@ -2,16 +2,35 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use e2e::{
     api::Api,
     http::Answer,
     raw,
+    table::{n, s},
     wait::{SOON, until},
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::play;
+
+#[test]
+fn a_delete_whose_answer_was_lost_is_finished_by_its_repeat() {
+    play("a_delete_whose_answer_was_lost_is_finished_by_its_repeat", async |stage| {
+        let mut api = Api::start(stage, &[]).await?;
+        let body = json!({"ip": "10.0.0.1", "port": 80, "revision": "r", "tags": {}});
+        api.json(Method::POST, "/v1/registration/web", &body).await?.expect(202)?;
+        // As the first try left it: done in the store, but nobody here was told.
+        let table = api.table().await?;
+        let mut row = table.row("web", "10.0.0.1:80").await?.context("no row")?;
+        row.extend([("gone".to_owned(), s("deregistered")), ("rev".to_owned(), n(4_000_000_000_000_u64))]);
+        table.put(row).await?;
+        api.send(Method::DELETE, "/v1/registration/web/10.0.0.1:80", &[], "").await?.expect(202)?;
+        ensure!(api.v1("web").await?.is_empty());
+        api.send(Method::DELETE, "/v1/registration/web/10.0.0.1:80", &[], "").await?.expect(400).map(drop)
+    });
+}
 
 const BODY: &str = r#"{"ip":"10.0.0.1","port":8080,"revision":"abc","tags":{"az":"ap-northeast-1a","region":"ap-northeast-1","instance_id":"i-1","canary":false,"load_balancing_weight":10}}"#;
 

@@ -220,6 +220,28 @@ fn dripping_clients_are_cut_off() {
     });
 }
 
+/// Asks for far more than the sockets' buffers hold, reads nothing of it, and returns when the other side has had enough.
+async fn unread(api: &Api) -> anyhow::Result<Duration> {
+    let (_read, mut write) = TcpStream::connect(api.addr).await?.into_split();
+    let begun = Instant::now();
+    let asking = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(4000);
+    let cut_off = async { while write.write_all(asking.as_bytes()).await.is_ok() {} };
+    timeout(Duration::from_secs(20), cut_off).await.context("still open after 20 s without reading")?;
+    Ok(begun.elapsed())
+}
+
+#[test]
+fn clients_that_never_read_are_cut_off() {
+    play("clients_that_never_read_are_cut_off", async |stage| {
+        let api = Api::start(stage, &[]).await?;
+        for took in try_join_all((0..3).map(|_| unread(&api))).await? {
+            // 10 s since the buffers were full.
+            ensure!(took < Duration::from_secs(15), "open for {took:?}");
+        }
+        api.get("/readyz").await?.expect(200).map(drop)
+    });
+}
+
 /// A connection that has been served once and now says nothing, as a client's pool keeps many.
 async fn idle(api: &Api) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(api.addr).await?;

@@ -8,6 +8,20 @@ use serde_json::json;
 use crate::play;
 
 #[test]
+fn no_incarnation_can_lock_an_address_for_ever() {
+    play("no_incarnation_can_lock_an_address_for_ever", async |stage| {
+        let api = Api::start(stage, &[]).await?;
+        for answer in [
+            api.put("web", "10.0.0.1:80", (u64::MAX, 1), json!({})).await?,
+            api.delete("web", "10.0.0.1:80", (u64::MAX, 1)).await?,
+        ] {
+            ensure!(answer.expect(400)?.json()?["field"] == "incarnation");
+        }
+        api.put("web", "10.0.0.1:80", (1, 1), json!({})).await?.expect(200).map(drop)
+    });
+}
+
+#[test]
 fn lists_for_programs_and_for_people() {
     play("lists_for_programs_and_for_people", async |stage| {
         let api = Api::start(stage, &[]).await?;
@@ -43,6 +57,11 @@ fn lists_for_programs_and_for_people() {
         }
         let first = api.get("/v1/services?limit=1").await?.expect(200)?.json()?;
         ensure!(first["services"].as_array().map(Vec::len) == Some(1) && first["next"].is_string(), "{first}");
+        let whole = api.get("/v1/services?limit=2").await?.expect(200)?;
+        ensure!(
+            whole.header("etag") != api.get("/v1/services?limit=1").await?.header("etag"),
+            "one ETag for two lists"
+        );
         let next = format!("/v1/services?limit=1&next={}", first["next"].as_str().unwrap_or_default());
         let second = api.get(&next).await?.expect(200)?.json()?;
         ensure!(second["services"][0]["service"] == "web" && second.get("next").is_none(), "{second}");

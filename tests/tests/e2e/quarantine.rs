@@ -97,6 +97,27 @@ fn a_bad_row_harms_nobody() {
     });
 }
 
+#[test]
+fn a_bad_row_gives_way_to_the_owner_of_its_address() {
+    play("a_bad_row_gives_way_to_the_owner_of_its_address", async |stage| {
+        let mut api = Api::start(stage, &[]).await?;
+        let table = api.table().await?;
+        let mut typed_wrong = good_row("web", GOOD);
+        typed_wrong.insert("incarnation".into(), s("seven"));
+        table.put(typed_wrong).await?;
+        api.put("web", GOOD, (5, 1), json!({})).await?.expect(200)?;
+
+        let mut ahead = good_row("web", STRAIGHT);
+        ahead.extend([("incarnation".to_owned(), n(9)), ("status".to_owned(), s("FINE"))]);
+        table.put(ahead).await?;
+        let told = api.put("web", STRAIGHT, (5, 1), json!({})).await?.expect(409)?.json()?;
+        ensure!(told["current"]["incarnation"] == 9, "{told}");
+        api.put("web", STRAIGHT, (10, 2), json!({})).await?.expect(200)?;
+        ensure!(api.v1_endpoints("web").await? == [GOOD, STRAIGHT]);
+        Ok(())
+    });
+}
+
 async fn counted(api: &Api, bad: usize) -> anyhow::Result<()> {
     until("the bad rows to be counted", SOON, async || {
         let (counted, foreign) = (api.metric("sds_bad_rows").await?, api.metric("sds_foreign_rows").await?);

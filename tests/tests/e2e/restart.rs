@@ -202,6 +202,39 @@ fn a_killed_registry_costs_no_request() {
 }
 
 #[test]
+fn sigterm_cuts_no_request_short() {
+    alone("sigterm_cuts_no_request_short", async |stage| {
+        let mut api = Api::start(stage, &[]).await?;
+        let url = api.url("/v1/registration/web");
+        // Each asks without a pause, on one connection, until nobody listens any more.
+        let clients = (0..20).map(|_| {
+            let (client, url) = (e2e::http::client(SOON), url.clone());
+            tokio::spawn(async move {
+                loop {
+                    match client.get(&url).send().await {
+                        Ok(answer) => ensure!(answer.status() == 200, "{}", answer.status()),
+                        Err(error) if error.is_connect() => return Ok(()),
+                        Err(error) => return Err(anyhow::Error::from(error)),
+                    }
+                }
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        until("the clients to be at it", SOON, async || {
+            ensure!(api.metric("sds_connections").await? >= 20.0);
+            Ok(())
+        })
+        .await?;
+        let status = api.process.stop(SOON).await?;
+        ensure!(status.success(), "{status}");
+        for client in clients {
+            client.await?.context("a request that had been sent failed")?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn sigterm_ends_it_in_order() {
     play("sigterm_ends_it_in_order", async |stage| {
         let mut api = Api::start(stage, &[]).await?;

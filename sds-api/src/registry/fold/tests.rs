@@ -169,6 +169,44 @@ fn an_empty_read_removes_nobody_and_the_next_heartbeat_writes() {
 }
 
 #[test]
+fn what_the_store_took_for_a_row_that_it_lost_is_served() {
+    let mut story = Story::new();
+    story.row(live(1, at(1000, 1), 7, Status::Healthy), Source::Written);
+    story.full_read(vec![], Source::Read);
+    // The store has nothing to compare with, so an older incarnation came in.
+    story.row(live(1, at(500, 1), 9, Status::Healthy), Source::Written);
+    assert_eq!(story.put(1, at(500, 2), Status::Healthy), Verdict::Heard);
+    assert_eq!(story.served().0, [1]);
+}
+
+#[test]
+fn who_is_silent_and_absent_is_forgotten() {
+    let mut story = Story::new();
+    story.row(live(1, at(5, 1), 1, Status::Healthy), Source::Written).pass(31);
+    story.full_read(vec![], Source::Read);
+    assert!(story.fold.known(&key(1)).is_none());
+    assert!(story.fold.services.is_empty());
+}
+
+#[test]
+fn a_heartbeat_is_heard_also_when_the_store_must_be_told_again() {
+    let mut story = Story::new();
+    story.row(live(1, at(5, 1), 1, Status::Healthy), Source::Written);
+    story.full_read(vec![], Source::Read).pass(20);
+    // The write that this asks for may fail, with the store away; the sidecar lives all the same.
+    assert_eq!(story.put(1, at(5, 2), Status::Healthy), Verdict::Write(at(5, 2)));
+    assert_eq!(story.pass(20).served().0, [1]);
+}
+
+#[test]
+fn after_a_write_of_unknown_outcome_the_store_is_asked() {
+    let mut story = Story::new();
+    story.row(live(1, at(5, 1), 1, Status::Healthy), Source::Written);
+    story.fold.doubt(&key(1));
+    assert_eq!(story.put(1, at(5, 2), Status::Healthy), Verdict::Write(at(5, 2)));
+}
+
+#[test]
 fn a_row_written_during_a_read_is_not_missed_by_it() {
     let mut story = Story::new();
     story.fold.read_begins();
