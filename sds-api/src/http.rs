@@ -28,7 +28,7 @@ use http::{HeaderName, HeaderValue, Request, header};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use crate::{address::AddressPolicy, error::ApiError, metrics::Metrics, registry::Registry};
+use crate::{address::AddressPolicy, error::ApiError, metrics::Metrics, registry::Registry, route::Route};
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Http {
     /// Answers a request; `last` asks the client to close the connection after it.
     pub async fn answer(&self, request: Request<Body>, last: bool) -> Response {
         let begun = Instant::now();
-        let route = Route::of(&request);
+        let route = Route::of(request.method(), request.uri().path());
         let id = request_id(&request);
         let h1 = request.version() < http::Version::HTTP_2;
         let logged =
@@ -134,56 +134,6 @@ fn request_id(request: &Request<Body>) -> HeaderValue {
                 bits >>= 4;
             }
             HeaderValue::from_bytes(&hex).unwrap_or(HeaderValue::from_static("-"))
-        }
-    }
-}
-
-/// A kind of request, for counting: known from the path's beginning, without asking the router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
-    /// `GET /v1/registration/..`
-    Registration,
-    /// Writes of the ancestors' dialects.
-    Legacy,
-    /// `/v1/services..`
-    Native,
-    /// `/v2/discovery:endpoints`
-    EdsV2,
-    /// `/v3/discovery:endpoints`
-    EdsV3,
-    /// Health, metrics, usage, unknown paths.
-    Other,
-}
-
-impl Route {
-    /// In the order of their numbers.
-    pub const ALL: [Self; 6] = [Self::Registration, Self::Legacy, Self::Native, Self::EdsV2, Self::EdsV3, Self::Other];
-
-    fn of(request: &Request<Body>) -> Self {
-        let path = request.uri().path();
-        if path.starts_with("/v1/registration/") {
-            let read = matches!(*request.method(), http::Method::GET | http::Method::HEAD);
-            if read { Self::Registration } else { Self::Legacy }
-        } else if path.starts_with("/v1/services") {
-            Self::Native
-        } else if path == "/v3/discovery:endpoints" {
-            Self::EdsV3
-        } else if path == "/v2/discovery:endpoints" {
-            Self::EdsV2
-        } else {
-            Self::Other
-        }
-    }
-
-    /// The label's value.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Registration => "v1_registration",
-            Self::Legacy => "v1_legacy_write",
-            Self::Native => "native",
-            Self::EdsV2 => "eds_v2",
-            Self::EdsV3 => "eds_v3",
-            Self::Other => "other",
         }
     }
 }

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::http::Route;
+use crate::route::Route;
 
 /// All metrics; clones share them.
 #[derive(Debug, Clone)]

@@ -176,3 +176,50 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    const AGE: Duration = Duration::from_secs(300);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_connection_goes_with_its_next_answer_or_when_it_is_idle() {
+        let activity = Activity::new();
+        assert!(!activity.request_begins(Version::HTTP_11));
+        activity.request_ends();
+        advance(AGE - Duration::from_secs(1)).await;
+        assert!(!activity.ages(AGE));
+        assert!(!activity.request_begins(Version::HTTP_11), "not old yet");
+        activity.request_ends();
+        advance(Duration::from_secs(2)).await;
+        assert!(!activity.ages(AGE), "a request may be on its way");
+        assert!(activity.request_begins(Version::HTTP_11), "this answer is its last");
+        activity.request_ends();
+        advance(IDLE + Duration::from_secs(1)).await;
+        assert!(activity.ages(AGE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_http2_connection_is_told_at_once() {
+        let activity = Activity::new();
+        activity.request_begins(Version::HTTP_2);
+        advance(AGE).await;
+        assert!(activity.ages(AGE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_may_take_its_time_but_not_for_ever() {
+        let activity = Activity::new();
+        advance(PATIENCE + Duration::from_secs(1)).await;
+        assert!(activity.is_stalled(), "it never spoke");
+        activity.request_begins(Version::HTTP_11);
+        activity.request_ends();
+        advance(AGE / 2).await;
+        assert!(!activity.is_stalled(), "it is idle between two requests");
+        activity.bytes_arrived();
+        advance(PATIENCE + Duration::from_secs(1)).await;
+        assert!(activity.is_stalled(), "its next head does not end");
+    }
+}
