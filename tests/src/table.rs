@@ -39,6 +39,19 @@ impl Table {
         call.send().await.context("PutItem").map(drop)
     }
 
+    /// Deletes every row, the registry's own too.
+    pub async fn wipe(&self) -> anyhow::Result<()> {
+        let mut pages = self.client.scan().table_name(&self.name).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            for mut item in page.context("Scan")?.items.unwrap_or_default() {
+                item.retain(|name, _| name == "service" || name == "ip_port");
+                let call = self.client.delete_item().table_name(&self.name).set_key(Some(item));
+                call.send().await.context("DeleteItem")?;
+            }
+        }
+        Ok(())
+    }
+
     /// One row.
     pub async fn row(&self, service: &str, ip_port: &str) -> anyhow::Result<Option<Item>> {
         let call = self.client.get_item().table_name(&self.name).consistent_read(true);

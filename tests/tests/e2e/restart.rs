@@ -135,6 +135,28 @@ fn before_its_first_read_it_says_503_and_never_nobody() {
 }
 
 #[test]
+fn a_wiped_table_is_filled_again_before_it_is_believed() {
+    alone("a_wiped_table_is_filled_again_before_it_is_believed", async |stage| {
+        let (_store, gate, table) = behind_a_gate(stage).await?;
+        gate.open();
+        table.wipe().await?;
+        let endpoint = format!("http://{}", gate.addr);
+        let api = Api::start_unready(stage, &[&env(&endpoint)[..], &[("SDS_LEASE", "9s")]].concat()).await?;
+        let begun = Instant::now();
+        // A heartbeat of a sidecar, as it comes to a registry that knows nothing: taken, while nobody is answered.
+        until("writes to be taken", SOON, async || api.put("web", "10.0.0.1:80", (1, 7), json!({})).await?.expect(200))
+            .await?;
+        api.get("/v1/registration/web").await?.expect(503)?;
+        api.eds("v3", &["web"], "").await?.expect(503)?;
+        let first = until("the first answer", SOON, async || api.v1_endpoints("web").await).await?;
+        ensure!(first == ["10.0.0.1:80"], "the first answer was {first:?}");
+        ensure!(begun.elapsed() > Duration::from_secs(2), "believed after {:?}", begun.elapsed());
+        // From then on the table bears the mark, and a restart believes it at once.
+        until("the mark", SOON, async || table.row("#meta", "#meta").await?.context("no mark")).await.map(drop)
+    });
+}
+
+#[test]
 fn with_the_store_away_every_read_is_answered() {
     alone("with_the_store_away_every_read_is_answered", async |stage| {
         let (_store, gate, _table) = behind_a_gate(stage).await?;
