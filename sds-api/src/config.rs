@@ -38,14 +38,16 @@ pub enum LogFormat {
     Json,
 }
 
-/// Service registry for Envoy, on DynamoDB.
+/// Service registry for Amazon ECS: answers Envoy, keeps registrations in DynamoDB.
+///
+/// Every option is also an environment variable. Durations take 500ms, 5s, 2m, 1h or bare seconds.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "sds-api", version, about, term_width = 110)]
+#[command(name = "sds-api", version, term_width = 110)]
 pub struct Config {
     /// Address and port to listen on [default: 127.0.0.1:8080]
-    #[arg(long, env = "SDS_LISTEN")]
+    #[arg(long, env = "SDS_LISTEN", value_parser = ip_port, value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
-    /// cookpad/sds's name: a port on all addresses
+    /// cookpad/sds's name: a port on all addresses; needs SDS_ALLOW_OPEN_WRITES=true
     #[arg(long, env = "PORT", value_name = "N")]
     pub port: Option<u16>,
     /// Accept registrations from anybody who reaches an address that is not loopback
@@ -84,7 +86,7 @@ pub struct Config {
     /// Whether loopback addresses may be registered [default: only when listening on loopback]
     #[arg(long, env = "SDS_ALLOW_LOOPBACK", action = Set, value_name = "BOOL")]
     pub allow_loopback: Option<bool>,
-    /// Networks whose addresses may be registered, comma-separated; empty allows any
+    /// Networks whose addresses may be registered, comma-separated; empty allows any. Loopback is judged apart
     #[arg(long, env = "SDS_CIDRS", default_value = "", value_name = "LIST")]
     pub cidrs: Networks,
     /// Time between SIGTERM (not ready, connections end with their next answer) and the close of the listeners
@@ -96,6 +98,10 @@ pub struct Config {
     /// How log lines look
     #[arg(long, env = "SDS_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+}
+
+fn ip_port(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("'{}' is not ip:port, as in 127.0.0.1:8080", text.escape_debug()))
 }
 
 /// A comma list of networks.

@@ -73,7 +73,9 @@ impl ApiError {
         };
         let reason = match self {
             Self::Write(WriteError::Superseded(_)) => {
-                "something newer stands at this ip:port, or its registration was ended".into()
+                "something newer stands at this ip:port, or its registration was ended: \
+                 a new start registers with a higher incarnation"
+                    .into()
             }
             Self::Write(WriteError::Unknown) => "no such host is registered".into(),
             Self::Write(WriteError::Store(_)) => "the store does not answer, try again".into(),

@@ -85,8 +85,9 @@ fn misconfigured(wrong: &Misconfigured) -> ExitCode {
 }
 
 fn log(config: &Config) {
-    // The embedded store warns of each refused condition; a refusal is an answer, not a problem.
-    let filter = tracing_subscriber::EnvFilter::new(format!("dynoxide=error,{}", config.log));
+    // The embedded store warns of each refused condition, which is an answer, and the SDK of each place without a
+    // region before it comes to the next.
+    let filter = tracing_subscriber::EnvFilter::new(format!("dynoxide=error,aws_config=error,{}", config.log));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second server in one process, as in tests, keeps the first one's logging.
     let _ = match config.log_format {
@@ -160,7 +161,8 @@ impl Server {
             stopping: AtomicBool::new(false),
         });
         let (stop, stopped) = watch::channel(false);
-        tracing::info!(%addr, store = ?config.store_kind(), "listening");
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(%addr, store = ?config.store_kind(), table = config.table(), version, "listening");
         let serving = tokio::spawn(server::serve(listener, http::Http::new(app.clone()), metrics, stopped));
         Ok(Self {
             addr,

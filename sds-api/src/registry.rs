@@ -198,7 +198,10 @@ impl Registry {
             };
             let registration = registration(Status::Healthy, content.clone(), origin);
             match self.store.register(&key, at, &registration).await? {
-                Write::Done(row) => return self.fold(row, Source::Written).await,
+                Write::Done(row) => {
+                    tracing::info!(instance = %key, origin = origin.as_str(), "registered");
+                    return self.fold(row, Source::Written).await;
+                }
                 // Somebody was faster, perhaps with the same words: judged anew by what stands there now.
                 Write::Refused { row: Some(row), .. } => self.fold(row, Source::Read).await?,
                 Write::Refused { row: None, .. } => break,
@@ -218,6 +221,7 @@ impl Registry {
                 Some(_) => {}
             }
             if let Write::Done(row) = self.store.deregister_if(&row, Gone::Deregistered).await? {
+                tracing::info!(instance = %key, "deregistered by a legacy client");
                 return self.fold(row, Source::Written).await;
             }
         }

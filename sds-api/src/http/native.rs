@@ -46,7 +46,7 @@ pub async fn drain(State(app): Shared, Host(key): Host, request: Request<Body>) 
 pub async fn delete(State(app): Shared, Host(key): Host, RawQuery(query): RawQuery) -> Result<StatusCode, ApiError> {
     let query = parameters(query.as_deref());
     let Some(incarnation) = query.get("incarnation") else {
-        let reason = "incarnation is required: the registrant's own; to keep an instance out use override";
+        let reason = "incarnation is required: the registrant's own, as GET /v1/services/{service} shows it";
         return Err(Invalid::new("InvalidSequence", "incarnation", reason).into());
     };
     let number = |field: &'static str, text: &str| {

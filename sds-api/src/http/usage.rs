@@ -26,12 +26,12 @@ pub async fn get(State(app): Shared, headers: HeaderMap) -> Response {
 {counts}
 
 Read
-  curl http://{host}/v1/services?format=text                # all services
-  curl http://{host}/v1/services/web?format=text            # the instances of one
+  curl 'http://{host}/v1/services?format=text'              # all services
+  curl 'http://{host}/v1/services/web?format=text'          # the instances of one
   curl http://{host}/v1/registration/web                    # as Envoy 1.4 to 1.8 polls it
   curl http://{host}/v3/discovery:endpoints -d '{{\"resource_names\":[\"web\"]}}'   # REST EDS; v2 likewise
 
-Write (sidecars)
+Write (sidecars; a higher incarnation owns the ip:port, seq rises with each request)
   curl -X PUT http://{host}/v1/services/web/instances/10.0.0.1:80 -d '{{\"incarnation\":1,\"seq\":1,\"health\":\"healthy\"}}'
   curl -X POST http://{host}/v1/services/web/instances/10.0.0.1:80/drain -d '{{\"incarnation\":1,\"seq\":2}}'
   curl -X DELETE 'http://{host}/v1/services/web/instances/10.0.0.1:80?incarnation=1&seq=3'

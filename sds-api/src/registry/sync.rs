@@ -188,7 +188,12 @@ impl Sync {
 
     fn read_failed(&self, error: &StoreError) {
         self.metrics.failed_reads.inc();
-        tracing::warn!(%error, "full read failed, what was known stays");
+        let table = self.store.table();
+        if self.phase == Phase::Reading {
+            tracing::warn!(%error, table, "full read failed, nothing is served yet; is there such a table?");
+        } else {
+            tracing::warn!(%error, table, "full read failed, what was known stays");
+        }
     }
 
     fn publish(&mut self, fold: &mut Fold) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     operation::update_item::UpdateItemError,
     types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure},
 };
@@ -41,6 +41,11 @@ impl Store {
     /// The table `table`; `limit` bounds a call made for a request, as far as it is below [`IN_REQUEST`].
     pub fn new(client: Client, table: String, limit: Duration, calls: StoreCalls) -> Self {
         Self { client, table, in_request: limit.min(IN_REQUEST), calls }
+    }
+
+    /// The table's name.
+    pub fn table(&self) -> &str {
+        &self.table
     }
 
     /// Writes a registration, or a change of one, unless something newer stands there: a higher incarnation, the
@@ -161,7 +166,7 @@ impl Store {
                     let item = failed.item();
                     Ok(Write::Refused { row: item.and_then(row), at: item.and_then(item::sequence) })
                 }
-                other => Err(StoreError { call: "UpdateItem", cause: DisplayErrorContext(other).to_string() }),
+                other => Err(StoreError { call: "UpdateItem", cause: words(&other) }),
             },
             Ok(Err(error)) => Err(failed("UpdateItem", &error)),
         };
@@ -209,9 +214,17 @@ fn late(call: &'static str) -> StoreError {
 pub(super) fn failed<E, R>(call: &'static str, error: &SdkError<E, R>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
-    StoreError { call, cause: DisplayErrorContext(error).to_string() }
+    StoreError { call, cause: words(error) }
+}
+
+/// An error and what caused it, each said once; the SDK's own display would add the whole response.
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let mut said: Vec<String> = chain.map(ToString::to_string).collect();
+    said.dedup();
+    said.join(": ")
 }
 
 impl std::fmt::Debug for Store {

@@ -1,7 +1,7 @@
 //! The embedded default: a DynamoDB emulator in this process, on a loopback port of its own, with its data in a
 //! file. The registry talks to it through the same SDK as to AWS, over a real connection.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fs::File, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use dynoxide::Database;
@@ -14,11 +14,13 @@ pub struct Embedded {
     /// Where it listens.
     pub addr: SocketAddr,
     tasks: tokio::task::JoinSet<()>,
+    _lock: Option<File>,
 }
 
 impl Embedded {
     /// Opens `data` (a file, or `:memory:`) and serves it on loopback.
     pub async fn start(data: &str) -> anyhow::Result<Self> {
+        let lock = lock(data)?;
         let opened = if data == ":memory:" { Database::memory() } else { Database::new(data) };
         let database =
             opened.map_err(|error| Misconfigured::new("SDS_DATA", format!("cannot open '{data}': {error}")))?;
@@ -32,13 +34,27 @@ impl Embedded {
             }
         });
         tasks.spawn(collect_garbage(database));
-        Ok(Self { addr, tasks })
+        Ok(Self { addr, tasks, _lock: lock })
     }
 }
 
 impl Drop for Embedded {
     fn drop(&mut self) {
         self.tasks.abort_all();
+    }
+}
+
+/// Two registries on one file would each miss what the other writes.
+fn lock(data: &str) -> Result<Option<File>, Misconfigured> {
+    if data == ":memory:" {
+        return Ok(None);
+    }
+    let wrong = |reason: String| Misconfigured::new("SDS_DATA", reason);
+    let path = format!("{data}.lock");
+    let file = File::create(&path).map_err(|error| wrong(format!("cannot create '{path}': {error}")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(_) => Err(wrong(format!("'{data}' is in use by another sds-api; choose another file or stop that one"))),
     }
 }
 

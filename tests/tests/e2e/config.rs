@@ -88,6 +88,19 @@ fn of_the_sidecar() {
 }
 
 #[test]
+fn one_file_has_one_registry() {
+    play("one_file_has_one_registry", async |stage| {
+        let file = stage.file("data.sqlite");
+        let data = ("SDS_DATA", file.to_str().context("not UTF-8")?);
+        let mut first = Api::start(stage, &[data]).await?;
+        let env = [data, ("SDS_STORE", "embedded"), ("SDS_LISTEN", "127.0.0.1:0")];
+        refuses(stage, stage.programs.api(), &env, "SDS_DATA").await?;
+        first.process.kill().await?;
+        Api::start(stage, &[data]).await.map(drop)
+    });
+}
+
+#[test]
 fn help_and_version_are_told() {
     play("help_and_version_are_told", async |stage| {
         for (program, variables) in [

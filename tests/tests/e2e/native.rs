@@ -76,7 +76,7 @@ fn a_delete_says_whose_life_it_ends() {
         api.put("web", "10.0.0.1:80", (1, 1), json!({})).await?.expect(200)?;
         let path = native_path("web", "10.0.0.1:80");
         let bare = api.send(Method::DELETE, &path, &[], "").await?.expect(400)?.json()?;
-        ensure!(bare["reason"].as_str().is_some_and(|reason| reason.contains("override")), "{bare}");
+        ensure!(bare["reason"].as_str().is_some_and(|reason| reason.contains("incarnation is required")), "{bare}");
         for query in ["?seq=1", "?incarnation=x&seq=1", "?incarnation=0&seq=1", "?incarnation=1&seq=-1"] {
             api.send(Method::DELETE, &format!("{path}{query}"), &[], "").await?.expect(400)?;
         }
