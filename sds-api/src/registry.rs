@@ -146,7 +146,7 @@ impl Registry {
         match self.ask(judge, verdict).await? {
             Verdict::Write(at) => {
                 let (registry, key) = (self.clone(), key.clone());
-                detached(async move { registry.register(&key, at, status, content, Origin::Native).await }).await?;
+                detached(async move { registry.register(&key, at, status, content).await }).await?;
             }
             Verdict::Heard | Verdict::Ignored => counted(&self.metrics.heartbeats)?,
         }
@@ -228,15 +228,8 @@ impl Registry {
         Err(WriteError::Superseded(None))
     }
 
-    async fn register(
-        &self,
-        key: &Key,
-        at: Sequence,
-        status: Status,
-        content: Arc<Content>,
-        origin: Origin,
-    ) -> Result<(), WriteError> {
-        match self.store.register(key, at, &registration(status, content, origin)).await? {
+    async fn register(&self, key: &Key, at: Sequence, status: Status, content: Arc<Content>) -> Result<(), WriteError> {
+        match self.store.register(key, at, &registration(status, content, Origin::Native)).await? {
             Write::Done(row) => {
                 tracing::info!(instance = %key, status = status.as_str(), incarnation = at.incarnation, "registered");
                 self.fold(row, Source::Written).await
