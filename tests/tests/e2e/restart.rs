@@ -14,9 +14,14 @@ use e2e::{
     table::{Table, good_row},
     wait::{SOON, throughout, until},
 };
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
+};
 
 use crate::{alone, play};
 
@@ -223,35 +228,47 @@ fn a_killed_registry_costs_no_request() {
     });
 }
 
+/// Asks on one connection without a pause, until an answer says that it is the connection's last.
+async fn ask_until_told_to_go(mut stream: TcpStream) -> anyhow::Result<()> {
+    let mut buffer = vec![0; 4096];
+    loop {
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.context("a request could not be sent")?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nok\n") {
+            let n = stream.read(&mut buffer).await.context("a request was not answered")?;
+            ensure!(n > 0, "the connection closed after {:?}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&buffer[..n]);
+        }
+        if String::from_utf8_lossy(&answer).contains("connection: close") {
+            return Ok(());
+        }
+    }
+}
+
 #[test]
 fn sigterm_cuts_no_request_short() {
     alone("sigterm_cuts_no_request_short", async |stage| {
         let mut api = Api::start(stage, &[]).await?;
-        let url = api.url("/v1/registration/web");
-        // Each asks without a pause, on one connection, until nobody listens any more.
-        let clients = (0..20).map(|_| {
-            let (client, url) = (e2e::http::client(SOON), url.clone());
-            tokio::spawn(async move {
-                loop {
-                    match client.get(&url).send().await {
-                        Ok(answer) => ensure!(answer.status() == 200, "{}", answer.status()),
-                        Err(error) if error.is_connect() => return Ok(()),
-                        Err(error) => return Err(anyhow::Error::from(error)),
-                    }
-                }
-            })
-        });
-        let clients: Vec<_> = clients.collect();
+        let idle = TcpStream::connect(api.addr).await?;
+        let mut clients = Vec::new();
+        for _ in 0..100 {
+            clients.push(tokio::spawn(ask_until_told_to_go(TcpStream::connect(api.addr).await?)));
+        }
         until("the clients to be at it", SOON, async || {
-            ensure!(api.metric("sds_connections").await? >= 20.0);
+            ensure!(api.metric("sds_connections").await? >= 100.0);
             Ok(())
         })
         .await?;
-        let status = api.process.stop(SOON).await?;
+        api.process.signal(e2e::process::Signal::TERM)?;
+        api.process.says("stopping").await?;
+        // This one has not heard of it, and its request is already on its way.
+        ask_until_told_to_go(idle).await.context("after the stop began")?;
+        let status = api.process.exit(SOON).await?;
         ensure!(status.success(), "{status}");
-        for client in clients {
-            client.await?.context("a request that had been sent failed")?;
-        }
+        let ended = join_all(clients).await.into_iter();
+        let cut_short: Vec<_> =
+            ended.filter_map(|client| client.map_err(anyhow::Error::from).flatten().err()).collect();
+        ensure!(cut_short.is_empty(), "{} of 100: {:#}", cut_short.len(), cut_short[0]);
         Ok(())
     });
 }
