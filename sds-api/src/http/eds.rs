@@ -113,8 +113,7 @@ fn version_of_none(app: &App, name: &str) -> Version {
 }
 
 fn unless_held(held: &str, version: Version, response: impl FnOnce() -> Bytes) -> Response {
-    let version_text = version.to_string();
-    if !held.is_empty() && held == version_text {
+    if version.is(held) {
         return StatusCode::NOT_MODIFIED.into_response();
     }
     let headers = [

@@ -98,6 +98,11 @@ impl Version {
         Self(hash.finish())
     }
 
+    /// Whether a client's text is this version; asked with each poll, so nothing is spelled for it.
+    pub fn is(self, text: &str) -> bool {
+        text.len() == 16 && u64::from_str_radix(text, 16) == Ok(self.0)
+    }
+
     /// The version of an answer about several services, in any order.
     pub fn of_all(versions: &mut [(&str, Version)]) -> Self {
         versions.sort_unstable();

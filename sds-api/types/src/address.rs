@@ -12,9 +12,6 @@ use std::{
 
 use crate::error::{Invalid, shown};
 
-/// Why an ip:port was refused.
-pub type AddressError = Invalid;
-
 /// `ip:port`, an IPv6 address in brackets: `10.0.0.1:80`, `[2001:db8::1]:80`. The canonical text is the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
@@ -24,7 +21,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// An endpoint of parts that are not text; `::ffff:a.b.c.d` becomes the IPv4 address that it means.
-    pub fn new(ip: IpAddr, port: u16) -> Result<Self, AddressError> {
+    pub fn new(ip: IpAddr, port: u16) -> Result<Self, Invalid> {
         let ip = ip.to_canonical();
         if let Some(kind) = unusable(ip) {
             return Err(Invalid::new("InvalidAddress", "ip", format!("{ip} is {kind}, no client could connect to it")));
@@ -36,7 +33,7 @@ impl Endpoint {
     }
 
     /// An endpoint of a request's two fields.
-    pub fn parse(ip: &str, port: i64) -> Result<Self, AddressError> {
+    pub fn parse(ip: &str, port: i64) -> Result<Self, Invalid> {
         let ip = canonical_ip(ip)?;
         let port = u16::try_from(port).map_err(|_| bad_port(&port.to_string()))?;
         Self::new(ip, port)
@@ -54,9 +51,9 @@ impl Endpoint {
 }
 
 impl FromStr for Endpoint {
-    type Err = AddressError;
+    type Err = Invalid;
 
-    fn from_str(text: &str) -> Result<Self, AddressError> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let shape = || {
             let reason = format!("'{}' is not ip:port, as in 10.0.0.1:80 or [2001:db8::1]:80", shown(text));
             Invalid::new("InvalidAddress", "ip", reason)
@@ -80,11 +77,11 @@ impl fmt::Display for Endpoint {
     }
 }
 
-fn bad_port(text: &str) -> AddressError {
+fn bad_port(text: &str) -> Invalid {
     Invalid::new("InvalidPort", "port", format!("'{}' is not a port: an integer from 1 to 65535", shown(text)))
 }
 
-fn canonical_ip(text: &str) -> Result<IpAddr, AddressError> {
+fn canonical_ip(text: &str) -> Result<IpAddr, Invalid> {
     let ip = text.parse::<IpAddr>().map_err(|_| {
         Invalid::new("InvalidAddress", "ip", format!("'{}' is not an IPv4 or IPv6 address literal", shown(text)))
     })?;

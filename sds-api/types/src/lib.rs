@@ -16,7 +16,7 @@ mod span;
 mod v1;
 mod weight;
 
-pub use address::{AddressError, Endpoint};
+pub use address::Endpoint;
 pub use error::{ErrorBody, Invalid, Sequence};
 pub use labels::{InstanceId, Label, Locality, Revision, Tags, TaskArn};
 pub use native::{Health, Registered, Registration};

@@ -257,5 +257,7 @@ fn a_version_is_the_same_for_ever() {
     let mut story = Story::new();
     story.row(live(1, at(5, 1), 1, Status::Healthy), Source::Written).served();
     // A replica of another release must come to the same version, or each failover resends everything.
-    assert_eq!(story.seen.services["web"].version.to_string(), "45d111576075bfcc");
+    let version = story.seen.services["web"].version;
+    assert_eq!(version.to_string(), "45d111576075bfcc");
+    assert!(version.is("45d111576075bfcc") && !version.is("45d111576075bfcd") && !version.is(""));
 }
