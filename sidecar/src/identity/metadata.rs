@@ -3,7 +3,7 @@
 //! Early in a task's life most keys are absent, and new ones appear with each agent, so everything is optional and
 //! what is unknown is passed over. Which of it counts is decided elsewhere.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::{Client, Url};
 use serde::Deserialize;
@@ -15,7 +15,7 @@ const DOCUMENT_LIMIT: usize = 512 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `${ECS_CONTAINER_METADATA_URI_V4}/task`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Task {
     /// `arn:aws:ecs:region:account:task/cluster/id`.
@@ -25,22 +25,61 @@ pub struct Task {
     pub family: Option<String>,
     /// The task definition's revision, a number as text.
     pub revision: Option<String>,
+    /// `RUNNING`, and `STOPPED` from the moment in which ECS wants the task to end.
+    pub desired_status: Option<String>,
     /// Such as `ap-northeast-1a`.
     pub availability_zone: Option<String>,
     /// Also those that are not the app.
     pub containers: Option<Vec<Container>>,
 }
 
-/// One container of the task.
-#[derive(Debug, Default, Deserialize)]
+/// One container of the task; `${ECS_CONTAINER_METADATA_URI_V4}` itself is the one that asks.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Container {
+    /// The name in the task definition.
+    pub name: Option<String>,
+    /// `NORMAL`; others, such as `CNI_PAUSE`, are the agent's own.
+    #[serde(rename = "Type")]
+    pub kind: Option<String>,
+    /// As in the task definition, with tag or digest.
+    pub image: Option<String>,
+    /// `RUNNING`, `STOPPED` and what lies before and between.
+    pub known_status: Option<String>,
+    /// Docker's labels, the task definition's among them.
+    pub labels: Option<BTreeMap<String, String>>,
     /// In awsvpc mode the same for all containers.
     pub networks: Option<Vec<Network>>,
+    /// In bridge mode, once the container runs; Fargate and host mode list none.
+    pub ports: Option<Vec<Port>>,
+    /// Of the task definition's `healthCheck`; absent without one, and while Docker says "starting".
+    pub health: Option<ContainerHealth>,
+}
+
+/// A port of a container and where the host listens for it.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Port {
+    /// In the container.
+    pub container_port: Option<u16>,
+    /// On the host.
+    pub host_port: Option<u16>,
+    /// `0.0.0.0` or `::`.
+    pub host_ip: Option<String>,
+    /// `tcp` or `udp`.
+    pub protocol: Option<String>,
+}
+
+/// What Docker says of a container's health.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ContainerHealth {
+    /// `HEALTHY`, `UNHEALTHY` or `UNKNOWN`.
+    pub status: Option<String>,
 }
 
 /// One network of a container.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Network {
     /// `awsvpc`, `bridge` or `host`.
