@@ -85,6 +85,7 @@ impl Agent {
                     calling = self.call(request);
                     continue;
                 }
+                Step::Move => continue,
                 Step::Wait(until) => until,
             };
             self.publish();
@@ -95,7 +96,7 @@ impl Agent {
                 Some(()) = stop.recv() => {
                     tracing::info!(again = self.lifecycle.stopping(), "asked to stop");
                     probing = None;
-                    if self.lifecycle.stop(self.start.elapsed()) {
+                    if self.lifecycle.sigterm(self.start.elapsed()) {
                         calling = None;
                     }
                 }
@@ -125,7 +126,7 @@ impl Agent {
             seq: request.sequence.seq,
             health: match request.call {
                 Call::Register(health) => health,
-                Call::Drain | Call::Deregister => Belief::Unhealthy,
+                Call::Drain | Call::Deregister(_) => Belief::Unhealthy,
             },
             weight: self.config.weight,
             canary: self.config.canary,

@@ -155,6 +155,7 @@ impl Config {
         Settings {
             linger: self.linger,
             stop_timeout: self.stop_timeout,
+            deregister_after: None,
             patience: self.interval + self.timeout + Duration::from_secs(1),
         }
     }

@@ -103,7 +103,7 @@ impl Metrics {
         let call = match call {
             Call::Register(_) => "register",
             Call::Drain => "drain",
-            Call::Deregister => "deregister",
+            Call::Deregister(_) => "deregister",
         };
         let result = match answer {
             Answer::Done(_) => "done",
