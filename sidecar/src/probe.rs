@@ -39,7 +39,7 @@ impl Prober {
     }
 
     /// One round; ends within the timeout.
-    pub async fn probe(self) -> Probe {
+    pub async fn probe(self, _app: std::net::IpAddr, _task: Option<Arc<crate::identity::metadata::Task>>) -> Probe {
         let mut running = JoinSet::new();
         for check in self.checks.iter().cloned() {
             let client = self.client.clone();

@@ -31,6 +31,14 @@ pub enum Scheme {
 }
 
 impl Check {
+    /// SHIM
+    pub fn host(&self) -> Option<Host> {
+        Some(Host::Ip(self.addresses[0].ip()))
+    }
+    /// SHIM
+    pub fn port(&self) -> Option<u16> {
+        Some(self.addresses[0].port())
+    }
     /// Whether the host is spelled `localhost`.
     pub fn is_localhost(&self) -> bool {
         matches!(&self.scheme, Scheme::Http(url) if url.host_str() == Some("localhost"))
@@ -128,5 +136,26 @@ mod tests {
             let error = bad.parse::<Check>().unwrap_err();
             assert!(error.starts_with(reason), "{bad}: {error}");
         }
+    }
+}
+
+pub enum Host {
+    App,
+    Localhost,
+    Ip(IpAddr),
+}
+impl<'de> serde::Deserialize<'de> for Check {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text: String = serde::Deserialize::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+#[cfg(test)]
+impl schemars::JsonSchema for Check {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Check".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({})
     }
 }

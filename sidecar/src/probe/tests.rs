@@ -48,7 +48,7 @@ async fn saying(answer: &'static str, keep: bool) -> SocketAddr {
 async fn probe(checks: &str) -> Probe {
     let checks: Vec<Check> = checks.split(',').map(|check| check.parse().unwrap()).collect();
     let began = Instant::now();
-    let probe = Prober::new(&checks, TIMEOUT).unwrap().probe().await;
+    let probe = Prober::new(&checks, TIMEOUT).unwrap().probe([127, 0, 0, 1].into(), None).await;
     assert!(began.elapsed() < TIMEOUT * 4, "one deadline for all of it");
     probe
 }
@@ -132,7 +132,7 @@ async fn each_probe_has_a_connection_of_its_own() {
     .await;
     let prober = Prober::new(&[format!("http://{address}/").parse().unwrap()], TIMEOUT).unwrap();
     for n in 1..=3 {
-        assert_eq!(prober.clone().probe().await, Probe::Pass);
+        assert_eq!(prober.clone().probe([127, 0, 0, 1].into(), None).await, Probe::Pass);
         assert_eq!(connections.load(Ordering::SeqCst), n);
     }
 }
