@@ -106,7 +106,7 @@ impl Agent {
                     let began = Instant::now();
                     // Early at random, never late: a fleet that started as one does not probe as one.
                     probe_at = began + self.config.interval.mul_f64(1.0 - 0.1 * fastrand::f64());
-                    let probe = self.prober.clone().probe();
+                    let probe = self.prober.clone().probe(std::net::Ipv4Addr::LOCALHOST.into(), None);
                     probing = Some(Box::pin(async move { (probe.await, began) }));
                 }
                 () = tokio::time::sleep(wake) => {}

@@ -17,7 +17,7 @@ use crate::{health::Thresholds, identity::Given, lifecycle::Settings};
 mod check;
 mod options;
 
-pub use check::{Check, Scheme};
+pub use check::{Check, Grpc, Host, Http, Kind, Target, Tls, Trust};
 
 /// The drain's own calls, before and after the linger, and the end of the process.
 const BESIDES_LINGER: Duration = Duration::from_secs(10);
@@ -138,11 +138,10 @@ impl Config {
             return wrong("SDS_PORT", format!("{} is the sidecar's own port, see SDS_ADMIN_LISTEN", self.given.port));
         }
         for check in &self.checks {
-            if check.addresses.iter().any(|address| address.port() == self.admin.port()) {
+            if check.port() == Some(self.admin.port()) {
                 return wrong("SDS_CHECK", format!("{check} is the sidecar's own port, see SDS_ADMIN_LISTEN"));
             }
-            let outside = |address: &SocketAddr| !address.ip().is_loopback() && Some(address.ip()) != self.given.host;
-            if check.addresses.iter().any(outside) {
+            if matches!(check.host(), Some(Host::Ip(ip)) if !ip.is_loopback() && Some(ip) != self.given.host) {
                 let reason = format!("{check} is not in this task: leave the host out, or write 127.0.0.1 or SDS_HOST");
                 return wrong("SDS_CHECK", reason);
             }
