@@ -25,7 +25,7 @@ mod options;
 mod read;
 mod service;
 
-pub use check::{Check, Host, Scheme};
+pub use check::{Check, Grpc, Host, Http, Kind, Target, Tls, Trust};
 pub use options::Awaited;
 pub use service::Service;
 

@@ -97,7 +97,7 @@ fn each_mistake_names_its_variable() {
         (&[("--host", "010.0.0.1")], "SDS_HOST: "),
         (&[("--host", "169.254.1.1")], "SDS_HOST: "),
         (&[("--host", "0.0.0.0")], "SDS_HOST: "),
-        (&[("--check", "https://:8443/")], "SDS_CHECK: 'https://:8443/': checks of https are not available"),
+        (&[("--check", "ftp://:21/")], "SDS_CHECK: 'ftp://:21/': is not a check, as in http://:8080/health"),
         (&[("--check", "http://:9902/livez")], "SDS_CHECK: http://:9902/livez is the sidecar's own port"),
         (&[("--check", "http://10.0.0.2:80/")], "SDS_CHECK: http://10.0.0.2:80/ is not in this task"),
         (&[("--check", "tcp://example.com:80")], "SDS_CHECK: "),
