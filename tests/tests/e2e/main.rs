@@ -5,6 +5,7 @@
 mod config;
 mod cookpad;
 mod death;
+mod deploy;
 mod eds;
 mod http;
 mod native;
@@ -13,7 +14,6 @@ mod refuse;
 mod restart;
 mod routing;
 mod sidecar;
-mod stop;
 mod store;
 
 use e2e::{
