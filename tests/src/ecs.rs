@@ -27,6 +27,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{programs::Programs, stage::LogBook, stage::Stage};
 use definition::Definition;
+use metadata::Fault;
 use service::Service;
 use task::Task;
 
@@ -43,12 +44,21 @@ pub struct Settings {
     pub maximum_percent: usize,
     /// How long before SIGTERM the metadata says that the task is to stop, as with a load balancer that drains first.
     pub stopped_ahead: Duration,
+    /// How the metadata of a new task fail, until they are told otherwise.
+    pub metadata: Option<Fault>,
 }
 
 impl Settings {
     /// ECS's defaults, five times as fast.
     pub fn new(api: SocketAddr) -> Self {
-        Self { scale: 5, api, minimum_healthy_percent: 100, maximum_percent: 200, stopped_ahead: Duration::ZERO }
+        Self {
+            scale: 5,
+            api,
+            minimum_healthy_percent: 100,
+            maximum_percent: 200,
+            stopped_ahead: Duration::ZERO,
+            metadata: None,
+        }
     }
 
     /// A duration of ECS's, in this one.

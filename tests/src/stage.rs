@@ -29,6 +29,11 @@ impl LogBook {
         logs.iter().map(|(name, log)| format!("--- {name}\n{}\n", log.tail(40))).collect()
     }
 
+    /// The first line with `needle` in any of them.
+    pub fn find(&self, needle: &str) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(|(_, log)| log.find(needle))
+    }
+
     /// Starts a process whose log is kept in the book.
     pub fn spawn(&self, name: &str, command: Command) -> anyhow::Result<Process> {
         let process = Process::spawn(name, command)?;

@@ -45,7 +45,15 @@ struct Running {
     since: Instant,
     check: Option<Check>,
     ports: Vec<Published>,
-    kill_at: Option<Instant>,
+    stop: Stop,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    NotAsked,
+    /// SIGTERM was sent, and SIGKILL is due.
+    Asked(Instant),
+    Killed,
 }
 
 #[derive(Debug)]
@@ -111,7 +119,7 @@ impl Container {
             running: None,
         });
         self.history.note(name, What::Started);
-        self.state = State::Running(Box::new(Running { process, since, check, ports, kill_at: None }));
+        self.state = State::Running(Box::new(Running { process, since, check, ports, stop: Stop::NotAsked }));
         Ok(())
     }
 
@@ -131,8 +139,8 @@ impl Container {
             }
             return Ok(());
         }
-        if running.kill_at.is_some_and(|at| now >= at) {
-            running.kill_at = None;
+        if matches!(running.stop, Stop::Asked(kill_at) if now >= kill_at) {
+            running.stop = Stop::Killed;
             self.signal(Signal::KILL)?;
             return Ok(());
         }
@@ -174,7 +182,7 @@ impl Container {
     pub fn stop(&mut self, now: Instant) -> anyhow::Result<()> {
         let patience = self.ecs.0.settings.seconds(self.definition.stop_timeout.unwrap_or(30));
         match &mut self.state {
-            State::Running(running) if running.kill_at.is_none() => running.kill_at = Some(now + patience),
+            State::Running(running) if running.stop == Stop::NotAsked => running.stop = Stop::Asked(now + patience),
             _ => return Ok(()),
         }
         self.signal(Signal::TERM)

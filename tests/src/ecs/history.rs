@@ -43,6 +43,7 @@ impl fmt::Display for Event {
             What::Unhealthy => f.write_str("unhealthy"),
             What::Signalled(Signal::TERM) => f.write_str("SIGTERM"),
             What::Signalled(Signal::KILL) => f.write_str("SIGKILL"),
+            What::Signalled(Signal::STOP) => f.write_str("SIGSTOP"),
             What::Signalled(signal) => write!(f, "{signal:?}"),
             What::Exited(code) => write!(f, "exited {code}"),
         }

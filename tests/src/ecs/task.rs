@@ -79,6 +79,7 @@ impl Task {
         let network = Network::new(definition.network_mode);
         let identity = Identity { id: new_id(), definition: definition.clone(), revision, network };
         let metadata = Metadata::start(identity).await?;
+        metadata.fail(ecs.settings().metadata.clone());
         let history = History::default();
         let container =
             |container| Container::new(ecs.clone(), metadata.clone(), history.clone(), Clone::clone(container));
@@ -201,7 +202,8 @@ impl Agent {
             Some(from) if now >= from => self.stop(now)?,
             Some(_) => {}
         }
-        self.judge(now);
+        // Starting them took a moment.
+        self.judge(Instant::now());
         Ok(())
     }
 

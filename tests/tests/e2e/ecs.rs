@@ -100,11 +100,10 @@ fn a_restart_policy_keeps_a_task_that_ran_long_enough() {
             ecs(stage, 60).run_task(&definition, 1).await
         };
         // 60 s are 1 s here. It ends in time once; then too early, and the task with it.
-        let task = run(json!(["sleep", "99"])).await?;
-        tokio::time::sleep(Duration::from_millis(1100)).await;
-        task.signal("app", Signal::KILL).await?;
+        let task = run(json!(["sh", "-c", "sleep 1.2; exit 1"])).await?;
         until("a second life", SOON, async || {
-            ensure!(told(&task).await?["Containers"][0]["RestartCount"] == 1);
+            let document = told(&task).await?;
+            ensure!(row(&document, "app")?["RestartCount"] == 1, "{document}");
             Ok(())
         })
         .await?;
@@ -162,6 +161,11 @@ async fn told(task: &Task) -> anyhow::Result<Value> {
     http::get_json(&http::client(SOON), &format!("{}/task", task.metadata.uri(name))).await
 }
 
+fn row<'a>(document: &'a Value, name: &str) -> anyhow::Result<&'a Value> {
+    let rows = document["Containers"].as_array().context("no containers")?;
+    rows.iter().find(|row| row["Name"] == name).context("not this container")
+}
+
 #[test]
 fn the_metadata_tell_of_each_network_mode() {
     play("the_metadata_tell_of_each_network_mode", async |stage| {
@@ -172,8 +176,7 @@ fn the_metadata_tell_of_each_network_mode() {
             let address = task.metadata.identity().network.address.to_string();
             task.until(|status| status.phase == Phase::Running, SOON).await?;
             let document = told(&task).await?;
-            let app = &document["Containers"][0];
-            let sidecar = &document["Containers"][1];
+            let (app, sidecar) = (row(&document, "app")?, row(&document, "sds-sidecar")?);
             ensure!(document["Revision"] == "7" && app["KnownStatus"] == "RUNNING", "{document}");
             ensure!(app["Networks"][0]["NetworkMode"] == mode);
             ensure!(sidecar.get("Health").is_none(), "Docker still says 'starting'");
@@ -193,9 +196,10 @@ fn the_metadata_tell_of_each_network_mode() {
                     format!("{address}:8080")
                 }
             };
+            let (client, url) = (http::client(SOON), format!("http://{at}/"));
             until("the app to be reached where clients reach it", SOON, async || {
-                let answer = http::send(&http::client(SOON), reqwest::Method::GET, &format!("http://{at}/"), &[], "");
-                ensure!(answer.await?.text().trim() == task.id());
+                let answer = http::send(&client, reqwest::Method::GET, &url, &[], "").await?;
+                ensure!(answer.text().trim() == task.id(), "{answer:?}");
                 Ok(())
             })
             .await?;

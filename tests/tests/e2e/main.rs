@@ -6,6 +6,7 @@ mod config;
 mod cookpad;
 mod death;
 mod deploy;
+mod ecs;
 mod eds;
 mod http;
 mod native;
