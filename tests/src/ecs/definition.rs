@@ -4,10 +4,17 @@
 //! Everything else in the file (roles, logs, CPU) means nothing to processes on one machine and is passed over; whether
 //! AWS would take the whole file is asked of AWS's own model (`tests/python/check_definition.py`).
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::python::BOTOCORE;
 
 /// Where the definitions lie that the docs ship.
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sidecar/examples");
@@ -150,7 +157,21 @@ impl Definition {
 
     /// One that the docs ship: `fargate`, `ec2-bridge`, `ec2-host`.
     pub fn shipped(name: &str) -> anyhow::Result<Self> {
-        Self::read(&Path::new(SHIPPED).join(format!("{name}.json")))
+        Self::read(&Self::path(name))
+    }
+
+    /// Whether AWS takes such a file, by its own model of the call: the error names keys that do not exist there, values
+    /// of the wrong type and words that it does not list.
+    pub async fn aws_takes(file: Value) -> anyhow::Result<()> {
+        let verdicts = BOTOCORE.judge(include_str!("../../python/check_definition.py"), &[file]).await?;
+        let wrong: Vec<_> = verdicts.into_iter().filter(|verdict| !verdict.is_empty()).collect();
+        ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+        Ok(())
+    }
+
+    /// The path of one that the docs ship.
+    pub fn path(name: &str) -> PathBuf {
+        Path::new(SHIPPED).join(format!("{name}.json"))
     }
 
     /// The same with one variable of one container set otherwise.

@@ -1,6 +1,6 @@
 //! The small ECS itself, judged by what it does to real processes: the deploys that rest on it are no better than it is.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use anyhow::{Context, ensure};
 use e2e::{
@@ -38,6 +38,27 @@ fn definition(containers: Value) -> anyhow::Result<Definition> {
 
 async fn ended(task: &Task) -> anyhow::Result<String> {
     Ok(task.until(|status| status.phase == Phase::Stopped, SOON).await?.reason)
+}
+
+#[test]
+fn aws_takes_the_definitions_that_the_docs_ship() {
+    play("aws_takes_the_definitions_that_the_docs_ship", async |_| {
+        for name in ["fargate", "ec2-bridge", "ec2-host"] {
+            let file: Value = serde_json::from_str(&fs::read_to_string(Definition::path(name))?)?;
+            Definition::aws_takes(file.clone()).await.context(name)?;
+            // What is waited for before SIGKILL must be what the sidecar believes.
+            let sidecar = Definition::shipped(name)?.container_definitions.remove(1);
+            let stop_timeout = sidecar.stop_timeout.context("no stopTimeout")?;
+            ensure!(sidecar.environment["SDS_STOP_TIMEOUT"] == format!("{stop_timeout}s"), "{name}");
+            let dependency = json!([{"containerName": "app", "condition": "STARTED"}]);
+            for (key, value) in [("stopTimeOut", json!(30)), ("cpu", json!("16")), ("dependsOn", dependency)] {
+                let mut wrong = file.clone();
+                wrong["containerDefinitions"][1][key] = value;
+                ensure!(Definition::aws_takes(wrong).await.is_err(), "the judge lets {key} pass");
+            }
+        }
+        Ok(())
+    });
 }
 
 #[test]
