@@ -1,8 +1,8 @@
 //! What the sidecar says about itself, on loopback only: health for ECS, metrics for a scraper in the task.
 //!
-//! `/livez` is 200 while the agent's loop turns. `/readyz` is 200 while the instance is registered, healthy and within
-//! its lease. `/healthcheck` is what ECS's container health asks through `sds-sidecar healthcheck`: it passes once the
-//! instance was registered, and from then on as long as the loop turns, so that trouble with the registry, the
+//! `/livez` is 200 while the agents' loops turn. `/readyz` is 200 while each instance is registered, healthy and within
+//! its lease. `/healthcheck` is what ECS's container health asks through `sds-sidecar healthcheck`: it passes once each
+//! instance was registered, and from then on as long as the loops turn, so that trouble with the registry, the
 //! metadata or the app holds a deploy but kills no task.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -23,8 +23,8 @@ const STUCK: Duration = Duration::from_secs(10);
 /// What the agent publishes with each turn of its loop.
 #[derive(Debug, Clone, Copy)]
 pub struct Status {
-    /// When the loop last turned.
-    pub turned: Instant,
+    /// When the loop last turned; `None` once it is done.
+    pub turned: Option<Instant>,
     /// Until when the instance is registered and healthy.
     pub ready_until: Option<Instant>,
     /// Whether it ever was registered.
@@ -33,21 +33,24 @@ pub struct Status {
     pub why_not: &'static str,
 }
 
+/// What the agents published last, one for each instance.
+pub type Statuses = Vec<watch::Receiver<Status>>;
+
 /// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, status: watch::Receiver<Status>, registry: Registry) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, statuses: Statuses, registry: Registry) -> std::io::Result<()> {
     let router = Router::new()
-        .route("/livez", get(|State(shared): State<Shared>| async move { said(live(&shared)) }))
-        .route("/readyz", get(|State(shared): State<Shared>| async move { said(ready(&shared)) }))
-        .route("/healthcheck", get(|State(shared): State<Shared>| async move { said(registered(&shared)) }))
+        .route("/livez", get(|State(shared): State<Shared>| async move { said(all(&shared, live)) }))
+        .route("/readyz", get(|State(shared): State<Shared>| async move { said(all(&shared, ready)) }))
+        .route("/healthcheck", get(|State(shared): State<Shared>| async move { said(all(&shared, registered)) }))
         .route("/metrics", get(metrics))
-        .with_state(Shared { status, registry: Arc::new(registry) });
+        .with_state(Shared { statuses, registry: Arc::new(registry) });
     axum::serve(listener, router).await
 }
 
-/// Asks the sidecar that runs at `address`; `Err` says why it is not fit.
-pub async fn ask(address: SocketAddr) -> Result<(), String> {
+/// Asks for `path` at `address`, 2 s long; `Err` says why the answer is not 200.
+pub async fn ask(address: SocketAddr, path: &str) -> Result<(), String> {
     let client = crate::web::client(false).timeout(Duration::from_secs(2)).build();
-    let answer = client.map_err(|error| crate::web::cause(&error))?.get(format!("http://{address}/healthcheck")).send();
+    let answer = client.map_err(|error| crate::web::cause(&error))?.get(format!("http://{address}{path}")).send();
     let answer = answer.await.map_err(|error| crate::web::cause(&error))?;
     if answer.status() == StatusCode::OK {
         return Ok(());
@@ -58,22 +61,25 @@ pub async fn ask(address: SocketAddr) -> Result<(), String> {
 
 #[derive(Clone)]
 struct Shared {
-    status: watch::Receiver<Status>,
+    statuses: Statuses,
     registry: Arc<Registry>,
 }
 
-fn live(shared: &Shared) -> Result<(), &'static str> {
-    if shared.status.borrow().turned.elapsed() < STUCK { Ok(()) } else { Err("the loop is stuck") }
+/// The first objection, if any.
+fn all(shared: &Shared, verdict: fn(&Status) -> Result<(), &'static str>) -> Result<(), &'static str> {
+    shared.statuses.iter().try_for_each(|status| verdict(&status.borrow()))
 }
 
-fn ready(shared: &Shared) -> Result<(), &'static str> {
-    let status = *shared.status.borrow();
+fn live(status: &Status) -> Result<(), &'static str> {
+    if status.turned.is_none_or(|turned| turned.elapsed() < STUCK) { Ok(()) } else { Err("the loop is stuck") }
+}
+
+fn ready(status: &Status) -> Result<(), &'static str> {
     if status.ready_until.is_some_and(|until| Instant::now() < until) { Ok(()) } else { Err(status.why_not) }
 }
 
-fn registered(shared: &Shared) -> Result<(), &'static str> {
-    live(shared)?;
-    let status = *shared.status.borrow();
+fn registered(status: &Status) -> Result<(), &'static str> {
+    live(status)?;
     if status.registered_once { Ok(()) } else { Err(status.why_not) }
 }
 
@@ -102,18 +108,21 @@ mod tests {
     #[test]
     fn three_questions() {
         let now = Instant::now();
-        let fit = Status { turned: now, ready_until: now.checked_add(STUCK), registered_once: true, why_not: "why" };
+        let fit =
+            Status { turned: Some(now), ready_until: now.checked_add(STUCK), registered_once: true, why_not: "why" };
         let cases = [
             ("fit", fit, [true, true, true]),
             ("lease over", Status { ready_until: Some(now), ..fit }, [true, false, true]),
             ("not healthy", Status { ready_until: None, ..fit }, [true, false, true]),
             ("never registered", Status { ready_until: None, registered_once: false, ..fit }, [true, false, false]),
-            ("stuck", Status { turned: now.checked_sub(STUCK).unwrap(), ..fit }, [false, true, false]),
+            ("done", Status { turned: None, ready_until: None, ..fit }, [true, false, true]),
+            ("stuck", Status { turned: now.checked_sub(STUCK), ..fit }, [false, true, false]),
         ];
         for (case, status, expected) in cases {
-            let shared = Shared { status: watch::channel(status).1, registry: Arc::default() };
-            let answers = [live(&shared).is_ok(), ready(&shared).is_ok(), registered(&shared).is_ok()];
-            assert_eq!(answers, expected, "{case}");
+            // One is not enough: each instance must be fit.
+            let statuses = vec![watch::channel(fit).1, watch::channel(status).1];
+            let shared = Shared { statuses, registry: Arc::default() };
+            assert_eq!([live, ready, registered].map(|verdict| all(&shared, verdict).is_ok()), expected, "{case}");
         }
     }
 }

@@ -1,14 +1,15 @@
-//! The one loop of the sidecar: runs probes and calls, hands results to those who decide, and publishes the status.
+//! The loop of one instance: runs probes and calls, hands results to those who decide, and publishes the status.
 //!
 //! At most one probe and one call are in flight, side by side, so a slow registry never delays a probe. Heartbeats
 //! come out of the same loop as probes. Every wait is one arm of one select, so SIGTERM interrupts all of them. The
-//! loop turns at least once a second, which is what /livez sees.
+//! loop turns at least once a second, which is what /livez sees. A task has one for each of its services and ports;
+//! they share the signals, what is known of the task, and nothing else.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use sds_types::{Health as Belief, Registration};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
 
@@ -16,67 +17,95 @@ use crate::{
     admin::Status,
     client::Client,
     clock,
-    config::Config,
+    config::{Config, Instance},
     health::Health,
-    identity::{self, Identity, decide},
+    identity::{Identity, Sight},
     lifecycle::{Answer, Call, Known, Lifecycle, Request, Step},
-    metrics::Metrics,
+    metrics::OfInstance,
     probe::{Probe, Prober},
 };
 
 /// The loop's longest sleep.
 const TURN: Duration = Duration::from_secs(1);
+/// A document of the task that is older is no evidence for a check.
+const STALE: Duration = Duration::from_secs(30);
 
 /// Something under way, if anything is.
 type Running<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
 
+/// What all agents of a task share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// How many times the process was asked to stop.
+    pub stop: watch::Receiver<u32>,
+    /// What is known of the task.
+    pub sight: watch::Receiver<Option<Arc<Sight>>>,
+    /// Asks for a fresh look at the task.
+    pub look: Arc<Notify>,
+}
+
 /// Keeps one instance registered.
 pub struct Agent {
-    config: Config,
-    metrics: Metrics,
+    nth: usize,
+    instance: Instance,
+    shared: Shared,
+    metrics: OfInstance,
     start: Instant,
     health: Health,
     lifecycle: Lifecycle,
     client: Client,
     prober: Prober,
+    probe_at: Instant,
+    /// Those that were heeded.
+    signals: u32,
+    /// Who the registry is told that this is, and who it is by now if that is another.
     identity: Option<Identity>,
+    newer: Option<Identity>,
     status: watch::Sender<Status>,
 }
 
 impl Agent {
-    /// Prepares everything and calls nobody.
-    pub fn new(config: Config, metrics: Metrics) -> anyhow::Result<(Self, watch::Receiver<Status>)> {
+    /// Prepares everything for `instance`, the `nth` of the configuration, and calls nobody.
+    pub fn new(
+        config: &Config,
+        nth: usize,
+        instance: &Instance,
+        shared: Shared,
+        metrics: OfInstance,
+    ) -> anyhow::Result<(Self, watch::Receiver<Status>)> {
         let start = Instant::now();
-        let not_yet = Status { turned: start, ready_until: None, registered_once: false, why_not: "starting" };
+        let not_yet = Status { turned: Some(start), ready_until: None, registered_once: false, why_not: "starting" };
         let (status, receiver) = watch::channel(not_yet);
         let agent = Self {
-            health: Health::new(config.thresholds),
-            lifecycle: Lifecycle::new(config.lifecycle(), clock::unix_ms()),
-            client: Client::new(&config.api, config.service.clone())?,
-            prober: Prober::new(&config.checks, config.timeout)?,
-            identity: decide::decide(&config.given, None).ok(),
-            config,
+            health: Health::new(instance.thresholds),
+            lifecycle: Lifecycle::new(config.lifecycle(instance), clock::unix_ms()),
+            client: Client::new(&config.api, instance.service.clone())?,
+            prober: Prober::new(&instance.checks, instance.timeout)?,
+            // A fleet that started as one does not probe as one.
+            probe_at: start + instance.interval.mul_f64(fastrand::f64()),
+            nth,
+            instance: instance.clone(),
+            shared,
             metrics,
             start,
+            signals: 0,
+            identity: None,
+            newer: None,
             status,
         };
         Ok((agent, receiver))
     }
 
-    /// Runs until the drain that `stop` began is over; a second word of it skips the linger.
-    pub async fn run(mut self, mut stop: mpsc::Receiver<()>) {
-        let mut learning: Running<Identity> = match self.config.metadata.clone() {
-            Some(url) => Some(Box::pin(identity::learn(url, self.config.given.clone()))),
-            None => None,
-        };
-        if self.identity.is_none() && learning.is_none() {
-            tracing::error!(
-                "no address: neither SDS_HOST nor ECS_CONTAINER_METADATA_URI_V4 is set, nothing is registered"
-            );
-        }
+    /// What it keeps registered.
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// Runs until the drain that the first signal began is over; a second signal skips the linger.
+    pub async fn run(mut self) {
         let mut probing: Running<(Probe, Instant)> = None;
         let mut calling: Running<(Request, Answer, Instant)> = None;
-        let mut probe_at = self.start + self.config.interval.mul_f64(fastrand::f64());
+        self.shared.sight.mark_changed();
         loop {
             let now = self.start.elapsed();
             let wake = match self.lifecycle.next(now) {
@@ -85,36 +114,122 @@ impl Agent {
                     calling = self.call(request);
                     continue;
                 }
+                Step::Move => {
+                    self.moved();
+                    continue;
+                }
                 Step::Wait(until) => until,
             };
             self.publish();
+            let stopping = self.lifecycle.stopping();
+            if stopping {
+                probing = None;
+            }
             let wake = wake.map_or(Duration::MAX, |at| at.saturating_sub(now)).min(TURN);
-            let probe_due = probing.is_none() && !self.lifecycle.stopping();
+            let probe_due = probing.is_none() && self.identity.is_some() && !stopping;
             tokio::select! {
                 biased;
-                Some(()) = stop.recv() => {
-                    tracing::info!(again = self.lifecycle.stopping(), "asked to stop");
-                    probing = None;
-                    if self.lifecycle.stop(self.start.elapsed()) {
+                Ok(()) = self.shared.stop.changed() => {
+                    // Two that came at once are two.
+                    let signals = *self.shared.stop.borrow_and_update();
+                    for nth in self.signals..signals {
+                        tracing::info!(again = nth > 0, "asked to stop");
+                        if self.lifecycle.sigterm(self.start.elapsed()) {
+                            calling = None;
+                        }
+                    }
+                    self.signals = signals;
+                }
+                Ok(()) = self.shared.sight.changed() => {
+                    if self.saw() {
                         calling = None;
                     }
                 }
                 (request, answer, sent) = next(&mut calling) => self.answered(request, &answer, sent),
                 (probe, began) = next(&mut probing) => self.probed(&probe, began),
-                identity = next(&mut learning) => self.learned(identity),
-                () = sleep_until(probe_at), if probe_due => {
+                () = sleep_until(self.probe_at), if probe_due => {
                     let began = Instant::now();
-                    // Early at random, never late: a fleet that started as one does not probe as one.
-                    probe_at = began + self.config.interval.mul_f64(1.0 - 0.1 * fastrand::f64());
-                    let probe = self.prober.clone().probe();
+                    self.probe_at = began + self.pause();
+                    let probe = self.probe();
                     probing = Some(Box::pin(async move { (probe.await, began) }));
                 }
-                () = tokio::time::sleep(wake) => {}
+                () = tokio::time::sleep(wake) => {
+                    if stopping {
+                        // Whether there still is an app to drain.
+                        self.shared.look.notify_one();
+                    }
+                }
             }
         }
+        self.status.send_modify(|status| status.turned = None);
         match self.lifecycle.known() {
             Known::Nothing => tracing::info!("done"),
             _ => tracing::warn!("done, but the deregister did not get through: the lease has to run out"),
+        }
+    }
+
+    /// From one probe to the next: early at random, never late, and sooner while the health is in question.
+    fn pause(&self) -> Duration {
+        let interval = if self.health.wavers() { self.instance.interval / 2 } else { self.instance.interval };
+        interval.mul_f64(1.0 - 0.1 * fastrand::f64())
+    }
+
+    fn probe(&self) -> impl Future<Output = Probe> + Send + 'static {
+        let latest = self.newer.as_ref().or(self.identity.as_ref());
+        let app = latest.map_or(IpAddr::from([127, 0, 0, 1]), |identity| identity.app);
+        let sight = self.shared.sight.borrow();
+        let task = sight.as_ref().filter(|sight| sight.at.elapsed() < STALE).and_then(|sight| sight.task.clone());
+        self.prober.clone().probe(app, task)
+    }
+
+    /// The task was looked at; tells whether a call in flight is given up for what was seen.
+    fn saw(&mut self) -> bool {
+        let now = self.start.elapsed();
+        let Some(sight) = self.shared.sight.borrow_and_update().clone() else { return false };
+        let Some(seen) = sight.instances.get(self.nth) else { return false };
+        if seen.app_dead && self.health.died(now) {
+            self.metrics.changes.inc();
+            tracing::warn!("the app's container has stopped");
+        }
+        self.lifecycle.app_is_dead(seen.app_dead);
+        self.knows(&seen.identity);
+        self.lifecycle.wants(now, self.wanted());
+        if !sight.stopping || self.lifecycle.stopping() {
+            return false;
+        }
+        tracing::info!("ECS wants the task to stop");
+        self.lifecycle.drain(now)
+    }
+
+    fn knows(&mut self, latest: &Identity) {
+        let now = self.start.elapsed();
+        let endpoint = latest.endpoint;
+        match &self.identity {
+            Some(known) if known.endpoint == endpoint => {
+                if known != latest {
+                    self.lifecycle.changed(now);
+                }
+                (self.identity, self.newer) = (Some(latest.clone()), None);
+            }
+            Some(known) => {
+                if self.newer.as_ref().is_none_or(|newer| newer.endpoint != endpoint) {
+                    tracing::warn!(from = %known.endpoint, to = %endpoint, "the app has another address");
+                    self.lifecycle.moves(now);
+                }
+                self.newer = Some(latest.clone());
+            }
+            None => {
+                let (place, revision) = (&latest.locality, &latest.revision);
+                tracing::info!(%endpoint, region = %place.region, zone = %place.zone, %revision, "it is known who this is");
+                self.identity = Some(latest.clone());
+            }
+        }
+    }
+
+    /// Nothing is left at the old address.
+    fn moved(&mut self) {
+        if let Some(newer) = self.newer.take() {
+            self.identity = Some(newer);
         }
     }
 
@@ -125,15 +240,15 @@ impl Agent {
             seq: request.sequence.seq,
             health: match request.call {
                 Call::Register(health) => health,
-                Call::Drain | Call::Deregister => Belief::Unhealthy,
+                Call::Drain | Call::Deregister(_) => Belief::Unhealthy,
             },
-            weight: self.config.weight,
-            canary: self.config.canary,
+            weight: self.instance.weight,
+            canary: self.instance.canary,
             revision: identity.revision.clone(),
             locality: identity.locality.clone(),
             instance_id: identity.instance_id.clone(),
             task_arn: identity.task_arn.clone(),
-            tags: self.config.tags.clone(),
+            tags: identity.tags.clone(),
         };
         let answer = self.client.call(request, identity.endpoint, &registration);
         let sent = Instant::now();
@@ -153,13 +268,12 @@ impl Agent {
             }
             Answer::Done(_) if before == self.lifecycle.known() => tracing::debug!(?call, "the registry heard"),
             Answer::Done(_) => {
-                let (service, endpoint) = (&self.config.service, self.identity.as_ref().map(|id| id.endpoint));
-                let endpoint = endpoint.map(tracing::field::display);
+                let endpoint = self.identity.as_ref().map(|id| tracing::field::display(id.endpoint));
                 match self.lifecycle.known() {
-                    Known::Serving(Belief::Healthy) => tracing::info!(%service, endpoint, "registered as healthy"),
-                    Known::Serving(_) => tracing::info!(%service, endpoint, "registered as unhealthy"),
-                    Known::Draining => tracing::info!(%service, endpoint, "draining"),
-                    _ => tracing::info!(%service, endpoint, "deregistered"),
+                    Known::Serving(Belief::Healthy) => tracing::info!(endpoint, "registered as healthy"),
+                    Known::Serving(_) => tracing::info!(endpoint, "registered as unhealthy"),
+                    Known::Draining => tracing::info!(endpoint, "draining"),
+                    _ => tracing::info!(endpoint, "deregistered"),
                 }
             }
             Answer::Superseded(current) => {
@@ -189,7 +303,13 @@ impl Agent {
     fn probed(&mut self, probe: &Probe, began: Instant) {
         let now = self.start.elapsed();
         self.metrics.probe(probe, began.elapsed().as_secs_f64());
+        let wavered = self.health.wavers();
         let changed = self.health.observe(now, probe);
+        self.probe_at = self.probe_at.min(began + self.pause());
+        if changed || (!wavered && self.health.wavers()) {
+            // ECS may know more: that the app is dead, or at another port.
+            self.shared.look.notify_one();
+        }
         let reason = match probe {
             Probe::Pass => "passed",
             Probe::Fail(reason) | Probe::Unknown(reason) => reason,
@@ -204,16 +324,6 @@ impl Agent {
             }
         }
         self.lifecycle.probed(now, self.wanted());
-    }
-
-    fn learned(&mut self, identity: Identity) {
-        let Identity { endpoint, locality, revision, .. } = &identity;
-        let (region, zone) = (&locality.region, &locality.zone);
-        tracing::info!(%endpoint, %region, %zone, %revision, "the metadata tells who this task is");
-        self.identity = Some(identity);
-        let now = self.start.elapsed();
-        self.lifecycle.changed(now);
-        self.lifecycle.wants(now, self.wanted());
     }
 
     /// What to register: nothing without an address, nor before the app has passed.
@@ -240,7 +350,7 @@ impl Agent {
         self.metrics.conflict.set(conflict.into());
         self.metrics.failures.set(self.lifecycle.failures().into());
         let registered_once = self.lifecycle.registered_once();
-        self.status.send_replace(Status { turned, ready_until, registered_once, why_not });
+        self.status.send_replace(Status { turned: Some(turned), ready_until, registered_once, why_not });
     }
 }
 

@@ -11,7 +11,7 @@ use reqwest::{Client as Http, Method, Url};
 use sds_types::{Endpoint, Registration, ServiceName};
 
 use crate::{
-    lifecycle::{Answer, Call, Request},
+    lifecycle::{Answer, Call, Request, Why},
     web,
 };
 
@@ -59,7 +59,7 @@ impl Client {
         let call = match request.call {
             Call::Register(_) => self.http.request(Method::PUT, url),
             Call::Drain => self.http.request(Method::POST, url),
-            Call::Deregister => self.http.request(Method::DELETE, url),
+            Call::Deregister(_) => self.http.request(Method::DELETE, url),
         };
         let call = match (request.call, serde_json::to_vec(body)) {
             (Call::Register(_) | Call::Drain, Ok(body)) => {
@@ -90,9 +90,10 @@ impl Client {
                 path.push("drain");
             }
         }
-        if request.call == Call::Deregister {
+        if let Call::Deregister(why) = request.call {
             let sds_types::Sequence { incarnation, seq } = request.sequence;
-            url.set_query(Some(&format!("incarnation={incarnation}&seq={seq}")));
+            let why = if why == Why::Unhealthy { "&reason=unhealthy" } else { "" };
+            url.set_query(Some(&format!("incarnation={incarnation}&seq={seq}{why}")));
         }
         url
     }

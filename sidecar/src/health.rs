@@ -5,12 +5,23 @@
 //! within the start period do not count before that first pass; after the period they do, and such an app needs
 //! `rise` passes like any other that was sick. Until the first belief there is none, and nothing is registered.
 //! A probe that could not be made because of ourselves says nothing about the app, so it changes nothing.
+//!
+//! Every change reaches every Envoy, so an app that flaps is trusted more slowly the more it does: healthy again at
+//! most once in 10 s, and after more than 3 changes in 5 min by ever more passes. A drop is never delayed.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 pub use sds_types::Health as Belief;
 
 use crate::probe::Probe;
+
+/// Between two changes to healthy.
+const TRUST_PAUSE: Duration = Duration::from_secs(10);
+/// How long a change counts as a flap, and how many of them are nothing to worry about.
+const FLAP_WINDOW: Duration = Duration::from_secs(300);
+const FLAPS: usize = 3;
+/// What flapping makes of `rise` at most.
+const RISE_MOST: u32 = 10;
 
 /// The thresholds.
 #[derive(Debug, Clone, Copy)]
@@ -31,12 +42,15 @@ pub struct Health {
     ever_passed: bool,
     /// Probes in a row that contradict the belief.
     against: u32,
+    /// When the belief changed lately.
+    changes: VecDeque<Duration>,
+    trusted: Option<Duration>,
 }
 
 impl Health {
     /// Nothing is believed yet.
     pub fn new(thresholds: Thresholds) -> Self {
-        Self { thresholds, belief: None, ever_passed: false, against: 0 }
+        Self { thresholds, belief: None, ever_passed: false, against: 0, changes: VecDeque::new(), trusted: None }
     }
 
     /// What the lifecycle may act on: `None` until the app was healthy once.
@@ -44,12 +58,17 @@ impl Health {
         self.belief.filter(|_| self.ever_passed)
     }
 
+    /// Whether the belief is in question, so that the next probe should come sooner.
+    pub fn wavers(&self) -> bool {
+        self.belief.is_none() || self.against > 0
+    }
+
     /// Takes one probe's result, `now` since the start; tells whether the belief changed.
     pub fn observe(&mut self, now: Duration, probe: &Probe) -> bool {
         let (seen, needed) = match (probe, self.belief) {
             (Probe::Unknown(_), _) => return false,
             (Probe::Pass, None) => (Belief::Healthy, 1),
-            (Probe::Pass, Some(_)) => (Belief::Healthy, self.thresholds.rise),
+            (Probe::Pass, Some(_)) => (Belief::Healthy, self.rise(now)),
             (Probe::Fail(_), None) if now < self.thresholds.start_period => return false,
             (Probe::Fail(_), _) => (Belief::Unhealthy, self.thresholds.fall),
         };
@@ -57,68 +76,44 @@ impl Health {
             self.against = 0;
             return false;
         }
-        self.against += 1;
-        if self.against < needed {
+        self.against = self.against.saturating_add(1);
+        let too_soon = self.trusted.is_some_and(|at| now < at + TRUST_PAUSE);
+        if self.against < needed || (seen == Belief::Healthy && too_soon) {
             return false;
         }
-        self.against = 0;
-        self.belief = Some(seen);
-        self.ever_passed |= seen == Belief::Healthy;
+        self.change(now, seen);
         true
+    }
+
+    /// ECS says that the app's container has stopped: no probe need fail any more. Tells whether the belief changed.
+    pub fn died(&mut self, now: Duration) -> bool {
+        let alive = self.belief == Some(Belief::Healthy);
+        if alive {
+            self.change(now, Belief::Unhealthy);
+        }
+        alive
+    }
+
+    fn change(&mut self, now: Duration, belief: Belief) {
+        self.against = 0;
+        self.belief = Some(belief);
+        self.changes.push_back(now);
+        if belief == Belief::Healthy {
+            self.ever_passed = true;
+            self.trusted = Some(now);
+        }
+    }
+
+    /// `rise`, doubled for each change too many.
+    fn rise(&mut self, now: Duration) -> u32 {
+        while self.changes.front().is_some_and(|at| now.saturating_sub(*at) >= FLAP_WINDOW) {
+            self.changes.pop_front();
+        }
+        let doublings = self.changes.len().saturating_sub(FLAPS).min(16);
+        let rise = self.thresholds.rise;
+        rise.saturating_mul(1 << doublings).min(RISE_MOST.max(rise))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One letter per probe, one second apart: `+` pass, `-` fail, `?` unknown gives `H`, `U` for a change, else `.`.
-    fn trace(start_period: u64, probes: &str) -> String {
-        let start_period = Duration::from_secs(start_period);
-        let mut health = Health::new(Thresholds { rise: 2, fall: 3, start_period });
-        let step = |(second, probe): (usize, char)| {
-            let probe = match probe {
-                '+' => Probe::Pass,
-                '-' => Probe::Fail("refused".into()),
-                _ => Probe::Unknown("no descriptors".into()),
-            };
-            match (health.observe(Duration::from_secs(second as u64), &probe), health.belief) {
-                (false, _) => '.',
-                (true, Some(Belief::Healthy)) => 'H',
-                (true, _) => 'U',
-            }
-        };
-        probes.chars().enumerate().map(step).collect()
-    }
-
-    #[test]
-    fn rise_and_fall() {
-        for (probes, changes) in [
-            ("++-----++", "H...U...H"),
-            ("+--+--+--+", "H........."),
-            ("+---+-+-++", "H..U.....H"),
-            ("+---+---++", "H..U.....H"),
-            ("+--?-", "H...U"),
-            ("+---+?+", "H..U..H"),
-            ("???+", "...H"),
-            ("", ""),
-        ] {
-            assert_eq!(trace(60, probes), changes, "{probes}");
-        }
-    }
-
-    #[test]
-    fn the_start_period_forgives_only_an_app_that_has_not_passed() {
-        assert_eq!(trace(6, "-----+"), ".....H");
-        assert_eq!(trace(6, "+---"), "H..U");
-        assert_eq!(trace(3, "------+.+"), ".....U.?H".replace('?', "."));
-        assert_eq!(trace(0, "--+"), "..H", "not believed unhealthy yet, so still the first pass");
-    }
-
-    #[test]
-    fn an_app_that_never_passed_is_nobodys_business() {
-        let mut health = Health::new(Thresholds { rise: 2, fall: 1, start_period: Duration::ZERO });
-        assert!(health.observe(Duration::ZERO, &Probe::Fail("refused".into())));
-        assert_eq!(health.belief(), None);
-    }
-}
+mod tests;

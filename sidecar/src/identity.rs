@@ -1,54 +1,62 @@
-//! Who this instance is: where it is reached, where it runs, what it runs.
+//! Who this task's instances are: where they are reached, where they run, what they run, and what ECS says of them.
 //!
-//! Documents are fetched (`metadata`), variables are given (`given`), and `decide` makes an identity of both. What is
-//! given by hand needs no document and is known at once; the rest is asked for until it is known, however long that
-//! takes, and then kept: a metadata endpoint that fails later takes nothing away.
+//! Documents are fetched (`metadata`, `hostfile`, `imds`), variables are given (`given`), `decide` makes an identity of
+//! both, and `watch` keeps looking. What is known once is kept: a metadata endpoint that fails later takes nothing
+//! away. Nothing is registered before all instances are known, so that a task definition which is wrong registers
+//! nothing at all.
 
-use std::time::Duration;
+use std::{net::IpAddr, sync::Arc};
 
-use reqwest::Url;
-use sds_types::{Endpoint, InstanceId, Locality, Revision, TaskArn};
+use sds_types::{Endpoint, InstanceId, Locality, Revision, Tags, TaskArn};
+use tokio::time::Instant;
 
 pub mod decide;
 pub mod given;
+pub mod hostfile;
+pub mod imds;
 pub mod metadata;
+mod tags;
+pub mod watch;
 
-pub use given::Given;
-
-const FIRST: Duration = Duration::from_millis(250);
-const CAP: Duration = Duration::from_secs(30);
+pub use given::{Given, Host, Wants};
 
 /// What is registered besides the health.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Where clients reach the app.
     pub endpoint: Endpoint,
+    /// Where the sidecar reaches the app: checks without a host go there.
+    pub app: IpAddr,
     /// Region and zone.
     pub locality: Locality,
     /// What runs.
     pub revision: Revision,
-    /// The task's id.
+    /// The task's or the host's id.
     pub instance_id: InstanceId,
     /// The ECS task.
     pub task_arn: TaskArn,
+    /// The given ones and the container's labels.
+    pub tags: Tags,
 }
 
-/// Asks the metadata endpoint until it gives an identity: quickly at first, then every 30 s at most, with jitter.
-pub async fn learn(url: Url, given: Given) -> Identity {
-    let source = metadata::Source::new(url);
-    for attempt in 0_u32.. {
-        let problem = match source.fetch().await {
-            Ok(task) => match decide::decide(&given, Some(&task)) {
-                Ok(identity) => return identity,
-                Err(gap) => gap.to_string(),
-            },
-            Err(error) => error.to_string(),
-        };
-        let pause = FIRST.saturating_mul(1 << attempt.min(10)).min(CAP).mul_f64(0.5 + 0.5 * fastrand::f64());
-        if (attempt + 1).is_power_of_two() {
-            tracing::warn!(attempt, ?pause, problem, "the ECS metadata does not tell who this task is, trying again");
-        }
-        tokio::time::sleep(pause).await;
-    }
-    std::future::pending().await
+/// One instance as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Who it is.
+    pub identity: Identity,
+    /// Whether ECS says that the app's container has stopped.
+    pub app_dead: bool,
+}
+
+/// The task as it was last seen.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    /// In the configuration's order.
+    pub instances: Vec<Seen>,
+    /// Whether ECS wants the task to stop.
+    pub stopping: bool,
+    /// The document, for checks that ask for a container's health; `None` outside of ECS.
+    pub task: Option<Arc<metadata::Task>>,
+    /// When it was fetched.
+    pub at: Instant,
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! probe -> health -> lifecycle -> client ==HTTP==> the registry
-//!            identity --^              agent runs them all, admin tells about them
+//!            identity --^              an agent runs them for each service and port, admin tells about all
 //! ```
 //!
 //! `health`, `lifecycle` and `identity/decide` decide and do no I/O; the others do I/O and decide nothing.
@@ -13,7 +13,7 @@ use std::{ffi::OsString, io::Write as _, process::ExitCode, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::watch,
 };
 
 mod admin;
@@ -28,6 +28,8 @@ mod metrics;
 mod probe;
 #[cfg(test)]
 mod stand_in;
+mod task;
+mod wait;
 mod web;
 
 use config::{Command, Config};
@@ -49,7 +51,11 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let code = match command {
-        Command::Healthcheck(address) => match runtime.block_on(admin::ask(address)) {
+        Command::Healthcheck(address) => match runtime.block_on(admin::ask(address, "/healthcheck")) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => failed(&why),
+        },
+        Command::Wait(what, address, timeout) => match runtime.block_on(wait::until(what, address, timeout)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => failed(&why),
         },
@@ -70,30 +76,27 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     code
 }
 
-/// Serves admin and keeps the instance registered until `stop` has said so and the drain is over.
-async fn run(config: Config, stop: mpsc::Receiver<()>) -> anyhow::Result<ExitCode> {
+/// Serves admin and keeps the instances registered until `stop` has said so and each one's drain is over.
+async fn run(config: Config, stop: watch::Receiver<u32>) -> anyhow::Result<ExitCode> {
     let taken = |error| Misconfigured::new("SDS_ADMIN_LISTEN", format!("{}: {error}", config.admin));
     let listener = TcpListener::bind(config.admin).await.map_err(taken)?;
     tracing::info!(addr = %listener.local_addr()?, "admin listening");
     let mut registry = prometheus_client::registry::Registry::default();
-    let metrics = metrics::Metrics::register(&mut registry);
-    let (agent, status) = agent::Agent::new(config, metrics)?;
+    let (task, statuses) = task::Task::new(&config, stop, &mut registry)?;
     tokio::select! {
-        () = agent.run(stop) => Ok(ExitCode::SUCCESS),
-        ended = admin::serve(listener, status, registry) => Err(anyhow::anyhow!("admin ended: {ended:?}")),
+        ended = task.run() => ended.map(|()| ExitCode::SUCCESS),
+        ended = admin::serve(listener, statuses, registry) => Err(anyhow::anyhow!("admin ended: {ended:?}")),
     }
 }
 
-/// SIGTERM from ECS, SIGINT from a terminal.
-fn signals() -> anyhow::Result<mpsc::Receiver<()>> {
-    let (sender, receiver) = mpsc::channel(1);
+/// Counts SIGTERM from ECS and SIGINT from a terminal.
+fn signals() -> anyhow::Result<watch::Receiver<u32>> {
+    let (count, receiver) = watch::channel(0);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
         loop {
             tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
-            if sender.send(()).await.is_err() {
-                return;
-            }
+            count.send_modify(|count: &mut u32| *count = count.saturating_add(1));
         }
     });
     Ok(receiver)

@@ -3,9 +3,13 @@
 //!
 //! One call at a time, each with the next `seq`, so the registry can order them whatever the network does. A call
 //! whose end nobody saw leaves a doubt, and a doubt is treated like a registration: it is drained and deregistered.
-//! Health goes out as it changes; the row stays, since only a goodbye removes it. The stages run one way, serving,
-//! draining, leaving, gone: nothing makes a draining instance healthy again, and each stage has its own end in time,
-//! so the process exits before the stop timeout whatever the registry answers.
+//! Health goes out as it changes and the row stays, unless `deregister_after` says how long it may stay unhealthy. The
+//! stages run one way, serving, draining, leaving, gone: nothing makes a draining instance healthy again, and each
+//! stage has its own end in time, so the process exits before the stop timeout whatever the registry answers.
+//!
+//! The drain begins with SIGTERM, or before it when ECS's metadata says that the task is to stop. In the second case
+//! the process stays when all is said, until SIGTERM comes: an essential container that exits would end the app while
+//! a load balancer still drains it. An app that is dead has nothing to drain.
 //! Heartbeats need a recent probe: a sidecar whose prober is stuck has nothing to vouch for.
 //!
 //! No I/O here: `now` is the time since the start, jitter comes as a number from 0 to 1, the agent makes the calls.
@@ -29,10 +33,12 @@ const RESERVE: Duration = Duration::from_secs(2);
 /// What the configuration decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// From SIGTERM to the deregister.
+    /// From the start of the drain to the deregister.
     pub linger: Duration,
     /// From SIGTERM to SIGKILL.
     pub stop_timeout: Duration,
+    /// How long an unhealthy instance stays registered; `None` is for ever.
+    pub deregister_after: Option<Duration>,
     /// How old the last probe may be for a heartbeat to go out.
     pub patience: Duration,
 }
@@ -45,7 +51,16 @@ pub enum Call {
     /// Mark DRAINING, or renew it.
     Drain,
     /// Remove the instance.
-    Deregister,
+    Deregister(Why),
+}
+
+/// Why an instance is removed, as the registry keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// It leaves this address.
+    Goodbye,
+    /// It has been unhealthy for too long.
+    Unhealthy,
 }
 
 /// One call to make.
@@ -84,6 +99,8 @@ pub enum Answer {
 pub enum Step {
     /// Make this call; one that is still in flight is given up.
     Call(Request),
+    /// Nothing of this instance is left at its old address: go on with the new one.
+    Move,
     /// Wait for something to happen, at most until then.
     Wait(Option<Elapsed>),
     /// The process is done.
@@ -106,8 +123,14 @@ pub enum Known {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Serving,
-    Draining { since: Elapsed },
-    Leaving { until: Elapsed },
+    Draining {
+        since: Elapsed,
+    },
+    Leaving {
+        until: Elapsed,
+    },
+    /// All is said; only SIGTERM is still awaited.
+    Gone,
 }
 
 /// The state of one instance.
@@ -115,9 +138,17 @@ enum Stage {
 pub struct Lifecycle {
     settings: Settings,
     stage: Stage,
+    /// When the first SIGTERM came.
+    signalled: Option<Elapsed>,
+    app_dead: bool,
     wanted: Option<Health>,
+    unhealthy_since: Option<Elapsed>,
+    /// Until when a deregister of the address that was left is tried.
+    moving: Option<Elapsed>,
     probed: Elapsed,
     known: Known,
+    /// When the registry last confirmed that it has nothing.
+    removed: Option<Elapsed>,
     last: Sequence,
     in_flight: Option<(Call, Elapsed)>,
     /// When what is known must be renewed.
@@ -134,9 +165,14 @@ impl Lifecycle {
         Self {
             settings,
             stage: Stage::Serving,
+            signalled: None,
+            app_dead: false,
             wanted: None,
+            unhealthy_since: None,
+            moving: None,
             probed: Duration::ZERO,
             known: Known::Nothing,
+            removed: None,
             last: Sequence { incarnation, seq: 0 },
             in_flight: None,
             renew_at: Duration::ZERO,
@@ -156,6 +192,7 @@ impl Lifecycle {
     pub fn wants(&mut self, now: Elapsed, wanted: Option<Health>) {
         if self.wanted != wanted {
             self.wanted = wanted;
+            self.unhealthy_since = Some(now).filter(|_| wanted == Some(Health::Unhealthy));
             self.retry.at_once(now);
         }
     }
@@ -165,13 +202,35 @@ impl Lifecycle {
         self.renew_at = self.renew_at.min(now);
     }
 
+    /// The instance has another address now; what stands at the old one goes first.
+    pub fn moves(&mut self, now: Elapsed) {
+        if self.stage == Stage::Serving && self.moving.is_none() {
+            self.moving = Some(now + PERSIST);
+            self.retry.at_once(now);
+        }
+    }
+
     /// SIGTERM; a second one skips what is left of the linger. Tells whether a call in flight is given up for it.
-    pub fn stop(&mut self, now: Elapsed) -> bool {
+    pub fn sigterm(&mut self, now: Elapsed) -> bool {
+        let again = self.signalled.is_some();
+        self.signalled = self.signalled.or(Some(now));
+        match self.stage {
+            Stage::Draining { .. } if again => self.leave(now),
+            _ => self.drain(now),
+        }
+    }
+
+    /// ECS wants the task to stop; SIGTERM is still to come. Tells whether a call in flight is given up for it.
+    pub fn drain(&mut self, now: Elapsed) -> bool {
         match self.stage {
             Stage::Serving => self.enter(Stage::Draining { since: now }, now),
-            Stage::Draining { since } => self.leave(since, now),
-            Stage::Leaving { .. } => false,
+            _ => false,
         }
+    }
+
+    /// Whether the app's container has stopped.
+    pub fn app_is_dead(&mut self, dead: bool) {
+        self.app_dead = dead;
     }
 
     /// The call in flight ended.
@@ -179,22 +238,25 @@ impl Lifecycle {
         let Some((call, sent)) = self.in_flight.take() else { return };
         match answer {
             Answer::Done(told) => {
-                self.known = match call {
-                    Call::Register(health) => Known::Serving(health),
-                    Call::Drain => Known::Draining,
-                    Call::Deregister => Known::Nothing,
-                };
+                self.knows(
+                    now,
+                    match call {
+                        Call::Register(health) => Known::Serving(health),
+                        Call::Drain => Known::Draining,
+                        Call::Deregister(_) => Known::Nothing,
+                    },
+                );
                 self.registered_once |= matches!(call, Call::Register(_));
                 self.confirmed = Some(sent);
                 self.renew_at = self.retry.done(sent, now, told.as_ref(), jitter);
             }
-            Answer::Superseded(current) if self.stage == Stage::Serving => {
+            // Whoever owns an address that is left says what becomes of it.
+            Answer::Superseded(_) if self.leaves(call) => self.knows(now, Known::Nothing),
+            Answer::Superseded(current) => {
                 self.known = Known::Doubt;
                 self.last.incarnation = self.last.incarnation.max(current.incarnation.saturating_add(1));
                 self.retry.superseded(now);
             }
-            // Whoever owns the address now says what becomes of it.
-            Answer::Superseded(_) => self.known = Known::Nothing,
             Answer::Refused(_) => self.retry.refused(now, self.stopping(), jitter),
             Answer::Failed { doubt, retry_after, .. } => {
                 if *doubt && !self.holds(call) {
@@ -208,38 +270,69 @@ impl Lifecycle {
     /// The one thing to do now; a call that it names counts as in flight from here on.
     pub fn next(&mut self, now: Elapsed) -> Step {
         if let Stage::Draining { since } = self.stage
-            && now >= self.leaves_at(since)
+            && (self.app_dead || now >= self.leaves_at(since))
         {
-            self.leave(since, now);
+            self.leave(now);
         }
-        let (call, due) = match self.stage {
-            Stage::Serving => match self.wanted {
-                Some(health) if now <= self.probed + self.settings.patience => {
-                    (Some(Call::Register(health)), self.due(Call::Register(health)))
-                }
-                _ => (None, Duration::MAX),
-            },
-            Stage::Draining { .. } if self.known == Known::Nothing && !self.registered_once => return Step::Exit,
-            Stage::Draining { .. } if self.known == Known::Nothing => (None, Duration::MAX),
-            Stage::Draining { .. } => (Some(Call::Drain), self.due(Call::Drain)),
-            Stage::Leaving { until } if self.known == Known::Nothing || now >= until => return Step::Exit,
-            Stage::Leaving { .. } => (Some(Call::Deregister), self.due(Call::Deregister)),
-        };
-        let ends = match self.stage {
-            Stage::Serving => Duration::MAX,
-            Stage::Draining { since } => self.leaves_at(since),
-            Stage::Leaving { until } => until,
-        };
+        let left = |until: Elapsed| self.known == Known::Nothing || now >= until;
+        match (self.stage, self.moving) {
+            (Stage::Serving, Some(until)) if self.in_flight.is_none() && left(until) => {
+                (self.moving, self.known) = (None, Known::Nothing);
+                self.retry.at_once(now);
+                return Step::Move;
+            }
+            // Nobody ever was sent here.
+            (Stage::Draining { .. }, _) if self.known == Known::Nothing && !self.registered_once => {
+                self.stage = Stage::Gone;
+            }
+            (Stage::Leaving { until }, _) if left(until) => self.stage = Stage::Gone,
+            _ => {}
+        }
+        if self.stage == Stage::Gone && self.signalled.is_some() {
+            return Step::Exit;
+        }
+        let (call, turn) = self.wish(now);
+        let due = call.map_or(Duration::MAX, |call| self.due(call));
         match call {
             Some(call) if self.in_flight.is_none() && due <= now => {
                 self.last.seq += 1;
                 self.in_flight = Some((call, now));
-                Step::Call(Request { call, sequence: self.last, fresh: mem::take(&mut self.retry.fresh) })
+                let sequence = self.last;
+                if self.stage == Stage::Serving && matches!(call, Call::Deregister(_)) {
+                    // Only a later incarnation comes back from a goodbye, also from one whose answer is lost.
+                    self.last.incarnation = self.last.incarnation.saturating_add(1);
+                }
+                Step::Call(Request { call, sequence, fresh: mem::take(&mut self.retry.fresh) })
             }
             _ => {
                 let due = if self.in_flight.is_some() { Duration::MAX } else { due };
-                Step::Wait(Some(due.min(ends)).filter(|at| *at != Duration::MAX))
+                // A turn that has passed waits for the call in flight.
+                let turn = if turn <= now { Duration::MAX } else { turn };
+                Step::Wait(Some(due.min(turn)).filter(|at| *at != Duration::MAX))
             }
+        }
+    }
+
+    /// The call that the registry should have heard, if any, and when another one takes its place.
+    fn wish(&self, now: Elapsed) -> (Option<Call>, Elapsed) {
+        let unless_gone = |why| Some(Call::Deregister(why)).filter(|_| self.known != Known::Nothing);
+        match self.stage {
+            Stage::Serving if let Some(until) = self.moving => (unless_gone(Why::Goodbye), until),
+            Stage::Serving if now > self.probed + self.settings.patience => (None, Duration::MAX),
+            Stage::Serving => {
+                let since = self.unhealthy_since.zip(self.settings.deregister_after);
+                let until = since.map_or(Duration::MAX, |(since, after)| since + after);
+                if now >= until {
+                    (unless_gone(Why::Unhealthy), Duration::MAX)
+                } else {
+                    (self.wanted.map(Call::Register), until)
+                }
+            }
+            Stage::Draining { since } => {
+                (Some(Call::Drain).filter(|_| self.known != Known::Nothing), self.leaves_at(since))
+            }
+            Stage::Leaving { until } => (Some(Call::Deregister(Why::Goodbye)), until),
+            Stage::Gone => (None, Duration::MAX),
         }
     }
 
@@ -261,7 +354,7 @@ impl Lifecycle {
         self.known
     }
 
-    /// Whether SIGTERM has come.
+    /// Whether the drain has begun.
     pub fn stopping(&self) -> bool {
         self.stage != Stage::Serving
     }
@@ -287,24 +380,36 @@ impl Lifecycle {
         given_up
     }
 
-    fn leave(&mut self, since: Elapsed, now: Elapsed) -> bool {
-        let until = (now + PERSIST).min((since + self.settings.stop_timeout).saturating_sub(RESERVE));
-        self.enter(Stage::Leaving { until }, now)
+    fn leave(&mut self, now: Elapsed) -> bool {
+        let killed = self.signalled.map_or(Duration::MAX, |at| at + self.settings.stop_timeout);
+        self.enter(Stage::Leaving { until: (now + PERSIST).min(killed.saturating_sub(RESERVE)) }, now)
     }
 
-    /// The linger counts from SIGTERM; a DRAINING that did not get through may have longer.
+    fn knows(&mut self, now: Elapsed, known: Known) {
+        self.known = known;
+        self.removed = Some(now).filter(|_| known == Known::Nothing);
+    }
+
+    /// Requests in flight have the linger, from the drain's start or from the goodbye that came before it; a DRAINING
+    /// that did not get through may have longer.
     fn leaves_at(&self, since: Elapsed) -> Elapsed {
         match self.known {
-            Known::Draining | Known::Nothing => since + self.settings.linger,
+            Known::Draining => since + self.settings.linger,
+            Known::Nothing => self.removed.unwrap_or(since).min(since) + self.settings.linger,
             _ => since + self.settings.linger.max(PERSIST),
         }
+    }
+
+    /// Whether a call says goodbye to its address, so that another owner of it is none of our business.
+    fn leaves(&self, call: Call) -> bool {
+        self.stage != Stage::Serving || matches!(call, Call::Deregister(_))
     }
 
     fn holds(&self, call: Call) -> bool {
         match call {
             Call::Register(health) => self.known == Known::Serving(health),
             Call::Drain => self.known == Known::Draining,
-            Call::Deregister => false,
+            Call::Deregister(_) => false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the sidecar counts, under the prefix `sds_sidecar_`.
 //!
-//! Labels are words of this program, never an address or a text from outside, so their number is bounded. Who counts
+//! Labels are words of this program and of its configuration, never an address or a text from outside, so their number
+//! is bounded. Who counts
 //! what, and when, is the agent's business.
 
 use std::sync::atomic::AtomicU64;
@@ -11,30 +12,61 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use sds_types::ServiceName;
+
 use crate::{
     lifecycle::{Answer, Call},
     probe::Probe,
 };
 
-/// How something ended.
+/// Which instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Result {
+struct Of {
+    service: String,
+    port: u16,
+}
+
+/// How a round of checks of an instance ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProbeResult {
+    service: String,
+    port: u16,
     result: &'static str,
 }
 
-/// How a call ended.
+/// How a call for an instance ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CallResult {
+struct CallResult {
+    service: String,
+    port: u16,
     call: &'static str,
     result: &'static str,
 }
 
+type Gauges<N = i64, A = std::sync::atomic::AtomicI64> = Family<Of, Gauge<N, A>>;
+
 /// All metrics; clones share their values.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    probes: Family<Result, Counter>,
-    probe_seconds: Histogram,
+    probes: Family<ProbeResult, Counter>,
+    probe_seconds: Family<Of, Histogram>,
     calls: Family<CallResult, Counter>,
+    call_seconds: Family<Of, Histogram>,
+    changes: Family<Of, Counter>,
+    healthy: Gauges,
+    ready: Gauges,
+    draining: Gauges,
+    conflict: Gauges,
+    failures: Gauges,
+    acknowledged: Gauges<f64, AtomicU64>,
+}
+
+/// Those of one instance.
+#[derive(Debug, Clone)]
+pub struct OfInstance {
+    of: Of,
+    all: Metrics,
+    probe_seconds: Histogram,
     call_seconds: Histogram,
     /// The belief's changes.
     pub changes: Counter,
@@ -42,7 +74,7 @@ pub struct Metrics {
     pub healthy: Gauge,
     /// 1 while the instance is registered and healthy, as /readyz says.
     pub ready: Gauge,
-    /// 1 from SIGTERM on.
+    /// 1 from the start of the drain on.
     pub draining: Gauge,
     /// 1 while a second owner of the address keeps this one away.
     pub conflict: Gauge,
@@ -57,16 +89,16 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             probes: Family::default(),
-            probe_seconds: Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0]),
+            probe_seconds: Family::new_with_constructor(|| Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0])),
             calls: Family::default(),
-            call_seconds: Histogram::new([0.005, 0.02, 0.1, 0.5, 1.0, 2.0]),
-            changes: Counter::default(),
-            healthy: Gauge::default(),
-            ready: Gauge::default(),
-            draining: Gauge::default(),
-            conflict: Gauge::default(),
-            failures: Gauge::default(),
-            acknowledged: Gauge::default(),
+            call_seconds: Family::new_with_constructor(|| Histogram::new([0.005, 0.02, 0.1, 0.5, 1.0, 2.0])),
+            changes: Family::default(),
+            healthy: Family::default(),
+            ready: Family::default(),
+            draining: Family::default(),
+            conflict: Family::default(),
+            failures: Family::default(),
+            acknowledged: Family::default(),
         };
         let registry = registry.sub_registry_with_prefix("sds_sidecar");
         registry.register("probes", "Rounds of checks of the app", metrics.probes.clone());
@@ -76,7 +108,7 @@ impl Metrics {
         registry.register("health_changes", "Changes of the belief about the app", metrics.changes.clone());
         registry.register("healthy", "1 while the app is believed healthy", metrics.healthy.clone());
         registry.register("ready", "1 while registered and healthy", metrics.ready.clone());
-        registry.register("draining", "1 from SIGTERM on", metrics.draining.clone());
+        registry.register("draining", "1 from the start of the drain on", metrics.draining.clone());
         registry.register("conflict", "1 while the address has a second owner", metrics.conflict.clone());
         registry.register("failures", "Calls in a row that did not work", metrics.failures.clone());
         registry.register(
@@ -87,6 +119,26 @@ impl Metrics {
         metrics
     }
 
+    /// Those of the instance of `service` at the app's `port`.
+    pub fn of(&self, service: &ServiceName, port: u16) -> OfInstance {
+        let of = Of { service: service.as_str().to_owned(), port };
+        OfInstance {
+            probe_seconds: self.probe_seconds.get_or_create_owned(&of),
+            call_seconds: self.call_seconds.get_or_create_owned(&of),
+            changes: self.changes.get_or_create_owned(&of),
+            healthy: self.healthy.get_or_create_owned(&of),
+            ready: self.ready.get_or_create_owned(&of),
+            draining: self.draining.get_or_create_owned(&of),
+            conflict: self.conflict.get_or_create_owned(&of),
+            failures: self.failures.get_or_create_owned(&of),
+            acknowledged: self.acknowledged.get_or_create_owned(&of),
+            all: self.clone(),
+            of,
+        }
+    }
+}
+
+impl OfInstance {
     /// Counts a round of checks.
     pub fn probe(&self, probe: &Probe, seconds: f64) {
         let result = match probe {
@@ -94,7 +146,8 @@ impl Metrics {
             Probe::Fail(_) => "fail",
             Probe::Unknown(_) => "unknown",
         };
-        self.probes.get_or_create(&Result { result }).inc();
+        let Of { service, port } = self.of.clone();
+        self.all.probes.get_or_create(&ProbeResult { service, port, result }).inc();
         self.probe_seconds.observe(seconds);
     }
 
@@ -103,7 +156,7 @@ impl Metrics {
         let call = match call {
             Call::Register(_) => "register",
             Call::Drain => "drain",
-            Call::Deregister => "deregister",
+            Call::Deregister(_) => "deregister",
         };
         let result = match answer {
             Answer::Done(_) => "done",
@@ -111,7 +164,8 @@ impl Metrics {
             Answer::Refused(_) => "refused",
             Answer::Failed { .. } => "failed",
         };
-        self.calls.get_or_create(&CallResult { call, result }).inc();
+        let Of { service, port } = self.of.clone();
+        self.all.calls.get_or_create(&CallResult { service, port, call, result }).inc();
         self.call_seconds.observe(seconds);
     }
 }
@@ -124,6 +178,7 @@ mod tests {
     fn names() {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
+        let metrics = metrics.of(&"web".parse().unwrap(), 8080);
         metrics.probe(&Probe::Pass, 0.01);
         metrics.call(Call::Drain, &Answer::Done(None), 0.01);
         let mut text = String::new();

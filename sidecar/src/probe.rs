@@ -2,16 +2,23 @@
 //!
 //! The checks run side by side, each with one deadline for everything from the connect to the last byte. The app
 //! passes if all do. A failed probe is data, not an error. What failed because of *us* (no descriptors, no ports) says
-//! nothing about the app and is unknown; a definite failure of another check still counts.
+//! nothing about the app and is unknown; a definite failure of another check still counts. What costs time to make,
+//! such as a set of certificate authorities, is made once and shared by all rounds.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use crate::config::{Check, Scheme};
+use crate::{
+    config::{Check, Kind},
+    identity::metadata::Task,
+};
 
+mod connect;
+mod ecs;
+mod grpc;
 mod http;
-mod tcp;
+mod tls;
 
 /// One round's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,34 +34,52 @@ pub enum Probe {
 /// The checks of one instance, ready to run.
 #[derive(Debug, Clone)]
 pub struct Prober {
-    checks: Arc<[Check]>,
+    checks: Vec<Arc<Ready>>,
     timeout: Duration,
-    client: reqwest::Client,
+}
+
+/// A check that cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+#[error("{check}: {reason}")]
+pub struct Unprepared {
+    check: String,
+    reason: String,
+}
+
+/// A check and what its probes share.
+#[derive(Debug)]
+struct Ready {
+    check: Check,
+    tls: Option<tls::Client>,
 }
 
 impl Prober {
-    /// Prepares `checks`; fails only when the TLS library does.
-    pub fn new(checks: &[Check], timeout: Duration) -> Result<Self, reqwest::Error> {
-        Ok(Self { checks: checks.into(), timeout, client: http::client(checks)? })
+    /// Prepares `checks`; fails only when one of them trusts the system's certificate authorities and there are none.
+    pub fn new(checks: &[Check], timeout: Duration) -> Result<Self, Unprepared> {
+        let mut system = tls::System::default();
+        let ready = |check: &Check| {
+            let protocol = match check.kind() {
+                Kind::Grpc(_) => "h2",
+                Kind::Http(_) | Kind::Tcp(_) | Kind::Ecs(_) => "http/1.1",
+            };
+            let tls = check.tls().map(|tls| tls::Client::new(tls, protocol, &mut system)).transpose();
+            let tls = tls.map_err(|reason| Unprepared { check: check.to_string(), reason })?;
+            Ok(Arc::new(Ready { check: check.clone(), tls }))
+        };
+        Ok(Self { checks: checks.iter().map(ready).collect::<Result<_, _>>()?, timeout })
     }
 
-    /// One round; ends within the timeout.
-    pub async fn probe(self) -> Probe {
+    /// One round, for an app that is at `app` in a task that was last described by `task`; ends within the timeout.
+    pub async fn probe(self, app: IpAddr, task: Option<Arc<Task>>) -> Probe {
         let mut running = JoinSet::new();
-        for check in self.checks.iter().cloned() {
-            let client = self.client.clone();
+        for ready in self.checks {
+            let task = task.clone();
             running.spawn(async move {
-                let probe = async {
-                    match &check.scheme {
-                        Scheme::Http(url) => http::probe(&client, url.clone()).await,
-                        Scheme::Tcp => tcp::probe(&check.addresses).await,
-                    }
-                };
+                let probe = tokio::time::timeout(self.timeout, ready.probe(app, task.as_deref())).await;
                 let late = || Probe::Fail(format!("no answer within {:?}", self.timeout));
-                let probe = tokio::time::timeout(self.timeout, probe).await.unwrap_or_else(|_| late());
-                match probe {
-                    Probe::Fail(reason) => Probe::Fail(format!("{check}: {reason}")),
-                    Probe::Unknown(reason) => Probe::Unknown(format!("{check}: {reason}")),
+                match probe.unwrap_or_else(|_| late()) {
+                    Probe::Fail(reason) => Probe::Fail(format!("{}: {reason}", ready.check)),
+                    Probe::Unknown(reason) => Probe::Unknown(format!("{}: {reason}", ready.check)),
                     Probe::Pass => Probe::Pass,
                 }
             });
@@ -69,6 +94,18 @@ impl Prober {
             };
         }
         all
+    }
+}
+
+impl Ready {
+    async fn probe(&self, app: IpAddr, task: Option<&Task>) -> Probe {
+        let result = match self.check.kind() {
+            Kind::Http(http) => http::probe(http, self.tls.as_ref(), app).await,
+            Kind::Tcp(target) => connect::tcp(&target.addresses(app)).await.map(|_| Probe::Pass),
+            Kind::Grpc(grpc) => grpc::probe(grpc, self.tls.as_ref(), app).await,
+            Kind::Ecs(container) => Ok(ecs::probe(container, task)),
+        };
+        result.unwrap_or_else(|problem| problem)
     }
 }
 

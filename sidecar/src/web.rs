@@ -1,4 +1,4 @@
-//! HTTP clients as all parts of the sidecar need them: no proxy from the environment, no redirect followed, bounded
+//! HTTP clients for the registry, the metadata and the sidecar itself (probes have their own, `probe/http`): no proxy from the environment, no redirect followed, bounded
 //! bodies, one TLS stack (rustls with ring). HTTP/1.1 only: one call at a time needs no streams, and a call that is
 //! given up takes its connection with it. What a status means is for the callers.
 
@@ -8,6 +8,8 @@ use reqwest::{ClientBuilder, Response, redirect};
 
 /// The most that is read of an answer, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;
+/// Who asks.
+pub const USER_AGENT: &str = concat!("sds-sidecar/", env!("CARGO_PKG_VERSION"));
 
 /// A client that is told by the caller how to connect; `tls` loads the system's certificate authorities, without it
 /// no CA file is needed and https does not work.
@@ -23,7 +25,7 @@ pub fn client(tls: bool) -> ClientBuilder {
         .retry(reqwest::retry::never())
         .referer(false)
         .http1_only()
-        .user_agent(concat!("sds-sidecar/", env!("CARGO_PKG_VERSION")));
+        .user_agent(USER_AGENT);
     if tls { builder } else { builder.tls_certs_only([]) }
 }
 

@@ -1,7 +1,7 @@
 //! The loop with real sockets at both ends: an app and a registry that the test makes well, sick, slow and silent.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU16, AtomicUsize, Ordering},
 };
 
@@ -12,14 +12,18 @@ use super::*;
 use crate::{
     config::{self, Command},
     stand_in::{Heard, Reply, StandIn, say, told},
+    task::Task,
 };
 
-/// A running agent.
+/// A running task with one agent.
 struct Running {
-    stop: mpsc::Sender<()>,
+    stop: watch::Sender<u32>,
     status: watch::Receiver<Status>,
-    ended: JoinHandle<()>,
+    ended: JoinHandle<anyhow::Result<()>>,
 }
+
+/// Instead of the ten seconds between two looks at the metadata.
+const LOOK: [&str; 1] = ["--metadata-interval=100ms"];
 
 /// An app that answers with this status.
 async fn app(status: &Arc<AtomicU16>) -> StandIn {
@@ -43,14 +47,14 @@ fn start(app: &StandIn, registry: &StandIn, more: &[&str]) -> Running {
     let given = given.into_iter().filter(|arg| !replaced(arg));
     let args = given.chain(more.iter().map(|&arg| arg.to_owned())).map(std::ffi::OsString::from);
     let Ok(Command::Run(config)) = config::parse(args) else { panic!("a good configuration") };
-    let (agent, status) = Agent::new(*config, Metrics::register(&mut Registry::default())).unwrap();
-    let (stop, stopped) = mpsc::channel(1);
-    Running { stop, status, ended: tokio::spawn(agent.run(stopped)) }
+    let (stop, stopped) = watch::channel(0);
+    let (task, mut statuses) = Task::new(&config, stopped, &mut Registry::default()).unwrap();
+    Running { stop, status: statuses.remove(0), ended: tokio::spawn(task.run()) }
 }
 
 impl Running {
-    async fn stop(&self) {
-        self.stop.send(()).await.unwrap();
+    fn stop(&self) {
+        self.stop.send_modify(|count| *count += 1);
     }
 
     async fn until(&mut self, what: impl FnMut(&Status) -> bool) {
@@ -58,7 +62,7 @@ impl Running {
     }
 
     async fn ended(self) {
-        tokio::time::timeout(Duration::from_secs(11), self.ended).await.expect("an end").unwrap();
+        tokio::time::timeout(Duration::from_secs(11), self.ended).await.expect("an end").unwrap().unwrap();
     }
 }
 
@@ -100,7 +104,7 @@ async fn a_life() {
     assert_eq!(next_word(&mut registry, "PUT unhealthy").await, "PUT healthy");
 
     let stopped = Instant::now();
-    agent.stop().await;
+    agent.stop();
     assert_eq!(next_word(&mut registry, "PUT healthy").await, "POST");
     assert_eq!(next_word(&mut registry, "POST").await, "DELETE");
     assert!(stopped.elapsed() >= Duration::from_millis(300), "the whole linger");
@@ -125,7 +129,7 @@ async fn nobody_to_wait_for() {
     let status = Arc::new(AtomicU16::new(503));
     let (app, mut registry) = (app(&status).await, StandIn::start(|_, _| told()).await);
     let agent = start(&app, &registry, &["--host=10.0.0.1", "--linger=1000s", "--stop-timeout=1010s"]);
-    agent.stop().await;
+    agent.stop();
     agent.ended().await;
     assert!(registry.rest().is_empty());
 }
@@ -147,11 +151,11 @@ async fn a_silent_registry_delays_neither_probes_nor_the_end() {
         app.next().await;
     }
     assert!(began.elapsed() < Duration::from_millis(1_500), "the call would have taken 2 s: {:?}", began.elapsed());
-    agent.stop().await;
+    agent.stop();
     assert_eq!(next_word(&mut registry, "PUT healthy").await, "POST");
-    agent.stop().await;
+    agent.stop();
     assert_eq!(next_word(&mut registry, "POST").await, "DELETE");
-    agent.stop().await;
+    agent.stop();
     assert_eq!(word(&registry.next().await), "DELETE", "a third word does not end the goodbye");
     agent.ended().await;
 }
@@ -169,53 +173,116 @@ async fn a_ghost_is_overtaken() {
     agent.until(|status| status.ready_until.is_some()).await;
 }
 
-const TASK: &str = r#"{"TaskARN":"arn:aws:ecs:us-east-1:1:task/c/abc","Family":"web","Revision":"3",
-    "AvailabilityZone":"us-east-1a","Containers":[{
-    "Networks":[{"NetworkMode":"awsvpc","IPv4Addresses":["10.9.8.7"]}]}]}"#;
+/// A document of the task with one key more, and of the container that asks.
+fn task(more: &str, app: &str) -> String {
+    format!(
+        r#"{{"TaskARN":"arn:aws:ecs:us-east-1:1:task/c/abc","Family":"web","Revision":"3",{more}
+        "AvailabilityZone":"us-east-1a","Containers":[{{"Name":"sds","Type":"NORMAL"}},{{"Name":"app",{app}
+        "Networks":[{{"NetworkMode":"awsvpc","IPv4Addresses":["10.9.8.7"]}}]}}]}}"#
+    )
+}
+
+/// ECS's metadata: the test says the task's document.
+async fn ecs(document: &Arc<Mutex<Reply>>) -> StandIn {
+    let document = Arc::clone(document);
+    StandIn::start(move |_, heard| match heard.line.ends_with("/task") {
+        true => document.lock().unwrap().clone(),
+        false => say(200, r#"{"Name":"sds"}"#),
+    })
+    .await
+}
+
+/// An app that is well, a registry, the metadata and an agent that is to ask it, with no address given.
+async fn in_ecs(document: Reply, more: &[&str]) -> (StandIn, StandIn, Arc<Mutex<Reply>>, Running) {
+    let (app, registry) = (app(&Arc::new(AtomicU16::new(200))).await, StandIn::start(|_, _| told()).await);
+    let document = Arc::new(Mutex::new(document));
+    let ecs = ecs(&document).await;
+    let metadata = format!("--ecs-container-metadata-uri-v4=http://{}/v4/id", ecs.address);
+    let agent = start(&app, &registry, &[&[metadata.as_str()], more].concat());
+    (app, registry, document, agent)
+}
 
 #[tokio::test]
 async fn the_address_comes_from_the_metadata_however_late() {
-    let status = Arc::new(AtomicU16::new(200));
-    let (app, mut registry) = (app(&status).await, StandIn::start(|_, _| told()).await);
-    let early = |n: usize, _: &Heard| match n {
-        0 => say(500, ""),
-        1 => say(200, "<html>"),
-        2 => say(200, "{}"),
-        _ => say(200, TASK),
-    };
-    let mut ecs = StandIn::start(early).await;
-    let metadata = format!("--ecs-container-metadata-uri-v4=http://{}/v4/id", ecs.address);
-    let mut agent = start(&app, &registry, &[&metadata]);
+    let (_app, mut registry, document, mut agent) = in_ecs(say(500, ""), &[]).await;
     agent.until(|status| status.why_not == "the address is not known yet").await;
+    for early in [say(429, ""), say(200, "<html>"), say(200, "[]"), say(200, "{}")] {
+        *document.lock().unwrap() = early;
+    }
+    assert!(registry.rest().is_empty(), "nothing is registered before");
+    *document.lock().unwrap() = say(200, &task("", ""));
     let heard = registry.next().await;
-    assert_eq!(ecs.next().await.line, "GET /v4/id/task");
     assert_eq!(heard.line, "PUT /v1/services/web/instances/10.9.8.7:80");
     let said =
         ["revision", "instance_id", "task_arn"].map(|key| heard.body[key].as_str().unwrap_or_default().to_owned());
     assert_eq!(said, ["web:3", "abc", "arn:aws:ecs:us-east-1:1:task/c/abc"]);
     assert_eq!(heard.body["locality"], serde_json::json!({"region": "us-east-1", "zone": "us-east-1a"}));
+    // What is known is kept.
+    *document.lock().unwrap() = say(500, "");
+    agent.until(|status| status.ready_until.is_some()).await;
+    assert_eq!(registry.next().await.line, heard.line);
 }
 
 #[tokio::test]
-async fn a_given_address_does_not_wait_for_the_metadata() {
-    let status = Arc::new(AtomicU16::new(200));
-    let (app, mut registry) = (app(&status).await, StandIn::start(|_, _| told()).await);
-    let asked = Arc::new(AtomicUsize::new(0));
-    let open = Arc::clone(&asked);
-    let ecs = StandIn::start(move |_, _| say(if open.load(Ordering::SeqCst) == 0 { 429 } else { 200 }, TASK)).await;
-    let metadata = format!("--ecs-container-metadata-uri-v4=http://{}/v4/id", ecs.address);
-    let _agent = start(&app, &registry, &["--host=10.0.0.1", &metadata]);
-    let first = registry.next().await;
-    assert_eq!(
-        (first.line.as_str(), &first.body["task_arn"]),
-        ("PUT /v1/services/web/instances/10.0.0.1:80", &serde_json::Value::Null)
-    );
-    asked.store(1, Ordering::SeqCst);
-    loop {
-        let later = registry.next().await;
-        assert_eq!(later.line, first.line, "what is given wins");
-        if later.body["task_arn"].is_string() {
-            break;
+async fn what_is_given_wins() {
+    let (_app, mut registry, _, _agent) = in_ecs(say(200, &task("", "")), &["--host=10.0.0.1"]).await;
+    let heard = registry.next().await;
+    assert_eq!(heard.line, "PUT /v1/services/web/instances/10.0.0.1:80");
+    assert!(heard.body["task_arn"].is_string());
+}
+
+#[tokio::test]
+async fn ecs_word_drains_and_the_process_stays_until_sigterm() {
+    let (_app, mut registry, document, agent) = in_ecs(say(200, &task("", "")), &LOOK).await;
+    assert_eq!(word(&registry.next().await), "PUT healthy");
+    *document.lock().unwrap() = say(200, &task(r#""DesiredStatus":"STOPPED","#, ""));
+    assert_eq!(next_word(&mut registry, "PUT healthy").await, "POST");
+    assert_eq!(next_word(&mut registry, "POST").await, "DELETE");
+    assert!(!agent.ended.is_finished());
+    agent.stop();
+    agent.ended().await;
+}
+
+#[tokio::test]
+async fn a_dead_app_is_unhealthy_at_once_and_not_drained() {
+    let long = ["--linger=1000s", "--stop-timeout=1010s"];
+    let (_app, mut registry, document, agent) = in_ecs(say(200, &task("", "")), &[&LOOK[..], &long].concat()).await;
+    assert_eq!(word(&registry.next().await), "PUT healthy");
+    // Its check still passes: only ECS knows.
+    *document.lock().unwrap() = say(200, &task("", r#""KnownStatus":"STOPPED","#));
+    assert_eq!(next_word(&mut registry, "PUT healthy").await, "PUT unhealthy");
+    agent.stop();
+    assert_eq!(next_word(&mut registry, "PUT unhealthy").await, "DELETE");
+    agent.ended().await;
+}
+
+#[tokio::test]
+async fn a_new_port_is_registered_and_the_old_one_is_not_left_behind() {
+    let bridge = |port: u16| {
+        let app = r#""Networks":[{"NetworkMode":"bridge","IPv4Addresses":["127.0.0.1"]}]"#;
+        let ports = format!(r#""Ports":[{{"ContainerPort":80,"HostPort":{port},"HostIp":"0.0.0.0"}}]"#);
+        say(200, &format!(r#"{{"Containers":[{{"Name":"sds"}},{{"Name":"app",{app},{ports}}}]}}"#))
+    };
+    let given = [&LOOK[..], &["--host=10.0.0.1"]].concat();
+    let (_app, mut registry, document, _agent) = in_ecs(bridge(32768), &given).await;
+    assert_eq!(registry.next().await.line, "PUT /v1/services/web/instances/10.0.0.1:32768");
+    *document.lock().unwrap() = bridge(32769);
+    let mut lines = Vec::new();
+    while lines.len() < 2 {
+        let line = registry.next().await.line;
+        if line != "PUT /v1/services/web/instances/10.0.0.1:32768" {
+            lines.push(line.split('?').next().unwrap().to_owned());
         }
     }
+    let path = "/v1/services/web/instances/10.0.0.1";
+    assert_eq!(lines, [format!("DELETE {path}:32768"), format!("PUT {path}:32769")]);
+}
+
+#[tokio::test]
+async fn who_cannot_tell_the_app_registers_nothing_and_says_so() {
+    let two = r#"{"Containers":[{"Name":"sds"},{"Name":"app","KnownStatus":"RUNNING"},{"Name":"log","KnownStatus":"RUNNING"}]}"#;
+    let (_app, mut registry, _, agent) = in_ecs(say(200, two), &[]).await;
+    let ended = tokio::time::timeout(Duration::from_secs(10), agent.ended).await.expect("an end").unwrap();
+    assert_eq!(ended.unwrap_err().to_string(), "SDS_CONTAINER: is required: which of app, log is the app?");
+    assert!(registry.rest().is_empty());
 }

@@ -44,7 +44,7 @@ fn judge(call: Call, status: StatusCode, body: &[u8], retry_after: Option<Durati
         200..=299 if body.trim_ascii().is_empty() || body.trim_ascii_start().starts_with(b"{") => {
             Answer::Done(serde_json::from_slice(body).ok())
         }
-        404 if call == Call::Deregister && error.is_some() => Answer::Done(None),
+        404 if matches!(call, Call::Deregister(_)) && error.is_some() => Answer::Done(None),
         409 if let Some(current) = current => Answer::Superseded(current),
         500..=599 => Answer::Failed { reason: reason(), doubt: true, retry_after },
         // Credentials can be renewed, and the others ask for patience.
@@ -56,6 +56,7 @@ fn judge(call: Call, status: StatusCode, body: &[u8], retry_after: Option<Durati
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::Why;
 
     #[test]
     fn statuses_and_bodies() {
@@ -67,7 +68,7 @@ mod tests {
             (register, 200, told, "Done(Some("),
             (register, 200, r#"{"lease_ms":1,"new":2}"#, "Done(None)"),
             (register, 202, r#"{"persisted":false}"#, "Done(None)"),
-            (Call::Deregister, 204, "", "Done(None)"),
+            (Call::Deregister(Why::Goodbye), 204, "", "Done(None)"),
             (register, 200, "<html>Welcome", "Refused(\"200 OK, which is not"),
             (register, 409, superseded, "Superseded(Sequence { incarnation: 5, seq: 2 })"),
             (register, 409, "<html>", "Failed { reason: \"409 Conflict, which"),
@@ -75,8 +76,8 @@ mod tests {
             (register, 400, "[]", "Refused("),
             (register, 403, "", "Refused("),
             (register, 404, refusal, "Refused("),
-            (Call::Deregister, 404, refusal, "Done(None)"),
-            (Call::Deregister, 404, "<html>", "Refused("),
+            (Call::Deregister(Why::Goodbye), 404, refusal, "Done(None)"),
+            (Call::Deregister(Why::Goodbye), 404, "<html>", "Refused("),
             (register, 302, "", "Refused("),
             (register, 413, "", "Refused("),
         ];

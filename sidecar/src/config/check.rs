@@ -1,39 +1,114 @@
-//! One check of `SDS_CHECK`: `http://:8080/health`, `tcp://:8080`.
+//! One check of the app: what is asked, where, and which answer passes.
 //!
-//! Without a host it means this task. A name other than `localhost` is refused here, an address outside of the task
-//! by the configuration as a whole: a sidecar that vouches for what runs elsewhere would register the wrong thing.
+//! The short form is a URL (`http://:8080/health`, `tcp://:8080`, `grpc://:50051/pkg.Service`, `ecs://app`); the object
+//! of `check/object` adds options to it. Both end here, in a value that a probe needs no second look at: statuses are
+//! ranges, certificate authorities are read and parsed, headers are headers. What makes no sense together is refused,
+//! because whoever wrote it meant something that would not happen. Whether the target lies in this task is for the
+//! configuration as a whole to say.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    str::FromStr,
-};
+use std::{fmt, str::FromStr};
 
-use reqwest::Url;
+use http::{HeaderMap, Method, uri::Authority, uri::PathAndQuery};
+use serde::{Deserialize, Deserializer, de};
 
-/// What is asked, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+mod expect;
+mod object;
+mod target;
+mod tls;
+
+pub use expect::Statuses;
+pub use target::{Host, Target};
+pub use tls::{Tls, Trust};
+
+/// A valid check. Its text is the URL as it was written.
+#[derive(Debug, Clone)]
 pub struct Check {
-    /// How the app is asked.
-    pub scheme: Scheme,
-    /// Tried in this order.
-    pub addresses: Vec<SocketAddr>,
+    kind: Kind,
     text: String,
 }
 
 /// How the app is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scheme {
-    /// GET.
-    Http(Url),
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// One request of HTTP/1.1.
+    Http(Http),
     /// Connect.
-    Tcp,
+    Tcp(Target),
+    /// One call of `grpc.health.v1.Health/Check`.
+    Grpc(Grpc),
+    /// What ECS says of the health of the container of this name.
+    Ecs(String),
+}
+
+/// `http` or `https`.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where.
+    pub target: Target,
+    /// For `https`.
+    pub tls: Option<Tls>,
+    /// GET unless said otherwise.
+    pub method: Method,
+    /// As written.
+    pub path: PathAndQuery,
+    /// All values are marked sensitive, so that nothing prints them.
+    pub headers: HeaderMap,
+    /// The Host header; unset, it is the target.
+    pub host: Option<Authority>,
+    /// Any of them passes.
+    pub expect: Vec<Statuses>,
+    /// What the beginning of the body must contain.
+    pub body: Option<String>,
+}
+
+/// `grpc` or `grpcs`.
+#[derive(Debug, Clone)]
+pub struct Grpc {
+    /// Where.
+    pub target: Target,
+    /// For `grpcs`.
+    pub tls: Option<Tls>,
+    /// Whose health is asked; empty is the whole app's.
+    pub service: String,
+    /// The call's metadata. All values are marked sensitive, so that nothing prints them.
+    pub headers: HeaderMap,
+    /// The `:authority`; unset, it is the target.
+    pub host: Option<Authority>,
 }
 
 impl Check {
-    /// Whether the host is spelled `localhost`.
-    pub fn is_localhost(&self) -> bool {
-        matches!(&self.scheme, Scheme::Http(url) if url.host_str() == Some("localhost"))
+    /// How the app is asked.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Whom a probe connects to, if it does.
+    pub fn target(&self) -> Option<Target> {
+        match &self.kind {
+            Kind::Http(http) => Some(http.target),
+            Kind::Tcp(target) => Some(*target),
+            Kind::Grpc(grpc) => Some(grpc.target),
+            Kind::Ecs(_) => None,
+        }
+    }
+
+    /// The host that a probe connects to, if it does.
+    pub fn host(&self) -> Option<Host> {
+        self.target().map(|target| target.host)
+    }
+
+    /// The port that a probe connects to, if it does.
+    pub fn port(&self) -> Option<u16> {
+        self.target().map(|target| target.port)
+    }
+
+    /// How TLS is spoken, if it is.
+    pub fn tls(&self) -> Option<&Tls> {
+        match &self.kind {
+            Kind::Http(http) => http.tls.as_ref(),
+            Kind::Grpc(grpc) => grpc.tls.as_ref(),
+            Kind::Tcp(_) | Kind::Ecs(_) => None,
+        }
     }
 }
 
@@ -41,42 +116,8 @@ impl FromStr for Check {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (scheme, rest) = text.split_once("://").ok_or_else(shape)?;
-        match scheme {
-            "http" | "tcp" => {}
-            "https" | "grpc" | "grpcs" | "ecs" => {
-                return Err(format!("checks of {scheme} are not available: http or tcp"));
-            }
-            _ => return Err(shape()),
-        }
-        let rest = if rest.starts_with(':') { format!("127.0.0.1{rest}") } else { rest.to_owned() };
-        // A port of its own, since the url crate drops http's: `tcp://:80` would have none.
-        let url: Url = format!("http://{rest}").parse().map_err(|_| shape())?;
-        let port = url.port_or_known_default().filter(|port| *port != 0).ok_or_else(shape)?;
-        let explicit =
-            rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.ends_with(&format!(":{port}")));
-        if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-            return Err(shape());
-        }
-        if scheme == "tcp" && (!explicit || url.path() != "/" || url.query().is_some()) {
-            return Err(shape());
-        }
-        let host = url.host_str().unwrap_or_default();
-        let ips: Vec<IpAddr> = match host.trim_start_matches('[').trim_end_matches(']').parse() {
-            Ok(ip) => vec![ip],
-            Err(_) if host == "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-            Err(_) => return Err(format!("the host '{host}' is not in this task: leave it out, or write 127.0.0.1")),
-        };
-        Ok(Self {
-            addresses: ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect(),
-            scheme: if scheme == "tcp" { Scheme::Tcp } else { Scheme::Http(url) },
-            text: text.to_owned(),
-        })
+        object::Object::short(text).check()
     }
-}
-
-fn shape() -> String {
-    "is not a check, as in http://:8080/health or tcp://:8080".into()
 }
 
 impl fmt::Display for Check {
@@ -85,48 +126,49 @@ impl fmt::Display for Check {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A text is the short form. It is read through within the visitor, so that a mistake is told with its line and column.
+impl<'de> Deserialize<'de> for Check {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
 
-    #[test]
-    fn targets() {
-        for (text, expected) in [
-            ("http://:8080/health", "[127.0.0.1:8080] http://127.0.0.1:8080/health"),
-            ("http://127.0.0.1:80/a?b=c", "[127.0.0.1:80] http://127.0.0.1/a?b=c"),
-            ("http://localhost:8080", "[127.0.0.1:8080, [::1]:8080] http://localhost:8080/"),
-            ("http://[::1]:8080/", "[[::1]:8080] http://[::1]:8080/"),
-            ("http://10.0.0.1:8080/", "[10.0.0.1:8080] http://10.0.0.1:8080/"),
-            ("tcp://:80", "[127.0.0.1:80] tcp"),
-            ("tcp://[::1]:5432", "[[::1]:5432] tcp"),
-        ] {
-            let check: Check = text.parse().unwrap();
-            let scheme = match check.scheme {
-                Scheme::Http(url) => url.to_string(),
-                Scheme::Tcp => "tcp".into(),
-            };
-            assert_eq!(format!("{:?} {scheme}", check.addresses), expected);
+        fn read<E: de::Error>(object: object::Object) -> Result<Check, E> {
+            let url = object.url.clone();
+            object.check().map_err(|reason| E::custom(format!("the check '{}': {reason}", url.escape_debug())))
         }
-    }
 
-    #[test]
-    fn no_targets() {
-        for (bad, reason) in [
-            ("8080", "is not a check"),
-            ("http://", "is not a check"),
-            ("http://:0/", "is not a check"),
-            ("http://:65536/", "is not a check"),
-            ("http://user:pw@127.0.0.1:80/", "is not a check"),
-            ("tcp://:80/path", "is not a check"),
-            ("tcp://127.0.0.1", "is not a check"),
-            ("ftp://:80", "is not a check"),
-            ("https://:8443/", "checks of https are not available"),
-            ("grpc://:50051", "checks of grpc are not available"),
-            ("ecs://app", "checks of ecs are not available"),
-            ("http://app.internal:80/", "the host 'app.internal' is not in this task"),
-        ] {
-            let error = bad.parse::<Check>().unwrap_err();
-            assert!(error.starts_with(reason), "{bad}: {error}");
+        impl<'de> de::Visitor<'de> for Either {
+            type Value = Check;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a check: a URL such as \"http://:8080/health\", or an object with a \"url\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Check, E> {
+                read(object::Object::short(text))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Check, A::Error> {
+                read(Deserialize::deserialize(de::value::MapAccessDeserializer::new(map))?)
+            }
         }
+
+        deserializer.deserialize_any(Either)
     }
 }
+
+#[cfg(test)]
+impl schemars::JsonSchema for Check {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Check".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "How the app is asked whether it is fit: a URL, or an object that adds options to a URL.",
+            "anyOf": [{ "type": "string", "pattern": object::SHAPE }, generator.subschema_for::<object::Object>()],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,17 @@
 //! The options by name, type and default; `--help` prints this file, so its comments are the reference.
 
 use std::{
-    collections::BTreeMap,
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
 use clap::{Parser, ValueEnum};
 use reqwest::Url;
-use sds_types::{Endpoint, Invalid, Label, Revision, ServiceName, Tags, Weight, parse_span};
+use sds_types::{Endpoint, Invalid, Label, parse_span};
 
-use super::Check;
+use super::Service;
 
 /// Keeps an ECS task registered while its app is fit, and drains it before it stops.
 ///
@@ -34,66 +35,27 @@ pub struct Options {
         value_parser = http_url
     )]
     pub api_url: Vec<Url>,
-    /// The service to register in
-    #[arg(long, env = "SDS_SERVICE", value_name = "NAME", required = true, value_parser = str::parse::<ServiceName>)]
-    pub service: Option<ServiceName>,
-    /// The port that clients reach the app at
-    #[arg(
-        long, env = "SDS_PORT", value_name = "PORT", required = true,
-        value_parser = clap::value_parser!(u16).range(1..)
-    )]
-    pub port: Option<u16>,
-    /// The IP address that clients reach the app at [default: from the ECS metadata, in awsvpc mode]
+    /// The one service of the task.
+    #[command(flatten)]
+    pub service: Service,
+    /// Several services of one task, as JSON, instead of the options for one
+    #[arg(long, env = "SDS_CONFIG", value_name = "JSON")]
+    pub config: Option<String>,
+    /// The same in a file
+    #[arg(long, env = "SDS_CONFIG_FILE", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+
+    /// The IP address that clients reach the app at [default: the task's in awsvpc mode, else the host's]
     #[arg(long, env = "SDS_HOST", value_name = "IP", value_parser = host)]
     pub host: Option<IpAddr>,
 
-    /// Checks that must all pass, separated by commas: http://:8080/health (200 to 299 passes), tcp://:8080
-    #[arg(
-        long, env = "SDS_CHECK", value_name = "CHECK", value_delimiter = ',', required = true,
-        value_parser = str::parse::<Check>
-    )]
-    pub check: Vec<Check>,
-    /// From one probe to the next
-    #[arg(long, env = "SDS_INTERVAL", value_name = "DURATION", default_value = "2s", value_parser = parse_span)]
-    pub interval: Duration,
-    /// For one whole probe; shorter than the interval
-    #[arg(long, env = "SDS_TIMEOUT", value_name = "DURATION", default_value = "1s", value_parser = parse_span)]
-    pub timeout: Duration,
-    /// Passes in a row that make an unhealthy app healthy; the first one after the start registers at once
-    #[arg(
-        long, env = "SDS_RISE", value_name = "N", default_value = "2",
-        value_parser = clap::value_parser!(u32).range(1..=1000)
-    )]
-    pub rise: u32,
-    /// Failures in a row that make a healthy app unhealthy
-    #[arg(
-        long, env = "SDS_FALL", value_name = "N", default_value = "3",
-        value_parser = clap::value_parser!(u32).range(1..=1000)
-    )]
-    pub fall: u32,
-    /// How long failures before the first pass do not count
-    #[arg(long, env = "SDS_START_PERIOD", value_name = "DURATION", default_value = "60s", value_parser = parse_span)]
-    pub start_period: Duration,
-
-    /// From SIGTERM to the deregister, announced as DRAINING
+    /// From the start of the drain (SIGTERM, or ECS's word before it) to the deregister, announced as DRAINING
     #[arg(long, env = "SDS_LINGER", value_name = "DURATION", default_value = "15s", value_parser = parse_span)]
     pub linger: Duration,
     /// The container's stopTimeout; at least the linger and 10s
     #[arg(long, env = "SDS_STOP_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_span)]
     pub stop_timeout: Duration,
 
-    /// Share of the service's traffic, 1 to 100 [default: unset, which Envoy takes for 1]
-    #[arg(long, env = "SDS_WEIGHT", value_name = "N", value_parser = weight)]
-    pub weight: Option<Weight>,
-    /// Marks a canary
-    #[arg(long, env = "SDS_CANARY", value_name = "BOOL", default_value = "false", action = clap::ArgAction::Set)]
-    pub canary: bool,
-    /// What runs [default: the task definition's family:revision]
-    #[arg(
-        long, env = "SDS_REVISION", value_name = "TEXT",
-        value_parser = |text: &str| Revision::parse("revision", text)
-    )]
-    pub revision: Option<Revision>,
     /// The region [default: the task's]
     #[arg(
         long, env = "SDS_REGION", value_name = "NAME",
@@ -103,10 +65,6 @@ pub struct Options {
     /// The availability zone [default: the task's]
     #[arg(long, env = "SDS_AZ", value_name = "NAME", value_parser = |text: &str| Label::<64>::parse("az", text))]
     pub az: Option<Label<64>>,
-    /// Free tags: k=v,k=v
-    #[arg(long, env = "SDS_TAGS", value_name = "TAGS", value_parser = tags)]
-    pub tags: Option<Tags>,
-
     /// Where /livez, /readyz, /healthcheck and /metrics are served; a loopback address
     #[arg(
         long, env = "SDS_ADMIN_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:9902",
@@ -119,16 +77,60 @@ pub struct Options {
     /// How it is logged
     #[arg(long, env = "SDS_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+    /// Between two looks at the task's metadata: how soon ECS's wish to stop the task, or another port, is seen
+    #[arg(
+        long, env = "SDS_METADATA_INTERVAL", value_name = "DURATION", default_value = "10s", value_parser = parse_span
+    )]
+    pub metadata_interval: Duration,
     /// Set by ECS: where the task's metadata is
     #[arg(long, env = "ECS_CONTAINER_METADATA_URI_V4", value_name = "URL", value_parser = http_url)]
     pub ecs_container_metadata_uri_v4: Option<Url>,
+    /// Set by ECS on EC2, where the agent has ECS_ENABLE_CONTAINER_METADATA: tells the host's address
+    #[arg(long, env = "ECS_CONTAINER_METADATA_FILE", value_name = "FILE")]
+    pub ecs_container_metadata_file: Option<PathBuf>,
+    /// The EC2 instance metadata service, asked for the host's address where nothing else tells it
+    #[arg(
+        long, env = "AWS_EC2_METADATA_SERVICE_ENDPOINT", value_name = "URL", default_value = "http://169.254.169.254",
+        value_parser = http_url
+    )]
+    pub aws_ec2_metadata_service_endpoint: Url,
+    /// Never ask it
+    #[arg(
+        long, env = "AWS_EC2_METADATA_DISABLED", value_name = "BOOL", default_value = "false", value_parser = lenient,
+        action = clap::ArgAction::Set
+    )]
+    pub aws_ec2_metadata_disabled: bool,
 }
 
 /// The other things to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Subcommand {
-    /// Asks the sidecar that runs in this container: exit 0 once it has registered the instance and as long as it runs
+    /// Asks the sidecar that runs in this container: exit 0 once it has registered all instances and as long as it runs
     Healthcheck,
+    /// Waits for something of this task, then exits 0: for a container that another one depends on with SUCCESS
+    Wait {
+        /// What to wait for
+        #[arg(long = "for", value_name = "WHAT")]
+        what: Awaited,
+        /// How long; then exit 1
+        #[arg(long, env = "SDS_WAIT_TIMEOUT", value_name = "DURATION", default_value = "5m", value_parser = parse_span)]
+        timeout: Duration,
+        /// Envoy's admin page; a loopback address
+        #[arg(
+            long, env = "SDS_ENVOY_ADMIN", value_name = "IP:PORT", default_value = "127.0.0.1:9901",
+            value_parser = loopback
+        )]
+        envoy_admin: SocketAddr,
+    },
+}
+
+/// `wait --for`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Awaited {
+    /// All instances of this task were registered.
+    Registered,
+    /// The task's Envoy is ready to serve.
+    Envoy,
 }
 
 /// `SDS_LOG_FORMAT`.
@@ -151,24 +153,13 @@ fn http_url(text: &str) -> Result<Url, &'static str> {
     }
 }
 
+/// A variable of the AWS SDKs, read as they read it.
+fn lenient(text: &str) -> Result<bool, Infallible> {
+    Ok(text.eq_ignore_ascii_case("true"))
+}
+
 fn host(text: &str) -> Result<IpAddr, Invalid> {
     Ok(Endpoint::parse(text, 1)?.ip())
-}
-
-fn weight(text: &str) -> Result<Weight, String> {
-    let number = text.parse::<i64>().map_err(|_| "is not a weight: an integer from 1 to 100".to_owned())?;
-    Weight::try_from(number).map_err(|error| error.to_string())
-}
-
-fn tags(text: &str) -> Result<Tags, String> {
-    let mut tags = BTreeMap::new();
-    for pair in text.split(',').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').ok_or("is not k=v,k=v")?;
-        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(format!("the tag '{}' is there twice", key.escape_debug()));
-        }
-    }
-    Tags::parse(tags).map_err(|error| error.to_string())
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, &'static str> {

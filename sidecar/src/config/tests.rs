@@ -36,10 +36,12 @@ fn mistake(changes: &[(&str, &str)]) -> String {
 #[test]
 fn defaults() {
     let config = config(&[]);
-    let seconds = [config.interval, config.timeout, config.thresholds.start_period, config.linger, config.stop_timeout];
+    let one = &config.instances[0];
+    let seconds = [one.interval, one.timeout, one.thresholds.start_period, config.linger, config.stop_timeout];
     assert_eq!(seconds.map(|duration| duration.as_secs()), [2, 1, 60, 15, 30]);
-    assert_eq!((config.thresholds.rise, config.thresholds.fall), (2, 3));
-    assert_eq!((config.weight, config.canary, config.admin.to_string()), (None, false, "127.0.0.1:9902".into()));
+    assert_eq!((one.thresholds.rise, one.thresholds.fall, one.deregister_after), (2, 3, None));
+    assert_eq!((one.weight, one.canary, config.admin.to_string()), (None, false, "127.0.0.1:9902".into()));
+    assert_eq!((config.places.interval.as_secs(), config.instances.len()), (10, 1));
 }
 
 #[test]
@@ -50,27 +52,34 @@ fn everything_said() {
         ("--interval", "200ms"),
         ("--timeout", "100ms"),
         ("--start-period", "1m"),
+        ("--deregister-after", "5m"),
         ("--linger", "1"),
         ("--stop-timeout", "12s"),
         ("--weight", "50"),
         ("--canary", "true"),
         ("--tags", "team=a,empty="),
+        ("--container", "app"),
         ("--admin-listen", "[::1]:0"),
         ("--log-format", "json"),
     ]);
-    assert_eq!((config.api.len(), config.checks.len()), (2, 3));
+    let one = &config.instances[0];
+    assert_eq!((config.api.len(), one.checks.len()), (2, 3));
     assert_eq!(
-        (config.interval.as_millis(), config.linger.as_secs(), config.thresholds.start_period.as_secs()),
+        (one.interval.as_millis(), config.linger.as_secs(), one.thresholds.start_period.as_secs()),
         (200, 1, 60)
     );
-    assert_eq!(config.tags.iter().collect::<Vec<_>>(), [("empty", ""), ("team", "a")]);
-    assert!(config.canary && config.log.json);
+    assert_eq!(one.wants.tags.iter().collect::<Vec<_>>(), [("empty", ""), ("team", "a")]);
+    assert_eq!(
+        (one.deregister_after.map(|after| after.as_secs()), one.wants.container.as_deref()),
+        (Some(300), Some("app"))
+    );
+    assert!(one.canary && config.log.json);
 }
 
 #[test]
 fn each_mistake_names_its_variable() {
     let long = "x".repeat(65);
-    let cases: [(&[(&str, &str)], &str); 39] = [
+    let cases: [(&[(&str, &str)], &str); 45] = [
         (&[("--api-url", "")], "SDS_API_URL: is required"),
         (&[("--service", "")], "SDS_SERVICE: is required"),
         (&[("--port", "")], "SDS_PORT: is required"),
@@ -80,7 +89,7 @@ fn each_mistake_names_its_variable() {
         (&[("--api-url", "http://user:secret@a")], "SDS_API_URL: "),
         (&[("--service", "a/b")], "SDS_SERVICE: 'a/b' is not a service name"),
         (&[("--service", "repo")], "SDS_SERVICE: "),
-        (&[("--port", "0")], "SDS_PORT: 0 is not in 1..=65535"),
+        (&[("--port", "0")], "SDS_PORT: 0 is not a port"),
         (&[("--port", "65536")], "SDS_PORT: "),
         (&[("--port", "http")], "SDS_PORT: "),
         (&[("--port", "9902")], "SDS_PORT: 9902 is the sidecar's own port"),
@@ -88,7 +97,7 @@ fn each_mistake_names_its_variable() {
         (&[("--host", "010.0.0.1")], "SDS_HOST: "),
         (&[("--host", "169.254.1.1")], "SDS_HOST: "),
         (&[("--host", "0.0.0.0")], "SDS_HOST: "),
-        (&[("--check", "https://:8443/")], "SDS_CHECK: 'https://:8443/': checks of https are not available"),
+        (&[("--check", "ftp://:21/")], "SDS_CHECK: 'ftp://:21/': is not a check, as in http://:8080/health"),
         (&[("--check", "http://:9902/livez")], "SDS_CHECK: http://:9902/livez is the sidecar's own port"),
         (&[("--check", "http://10.0.0.2:80/")], "SDS_CHECK: http://10.0.0.2:80/ is not in this task"),
         (&[("--check", "tcp://example.com:80")], "SDS_CHECK: "),
@@ -96,7 +105,7 @@ fn each_mistake_names_its_variable() {
         (&[("--interval", "2 s")], "SDS_INTERVAL: '2 s' is not a duration"),
         (&[("--interval", "-1s")], "SDS_INTERVAL: '-1s' is not a duration"),
         (&[("--interval", "1000h")], "SDS_INTERVAL: '1000h' is longer than a day"),
-        (&[("--timeout", "2s")], "SDS_TIMEOUT: 2s must be longer than 0 and shorter than SDS_INTERVAL, 2s"),
+        (&[("--timeout", "2s")], "SDS_TIMEOUT: 2s must be longer than 0 and shorter than the interval, 2s"),
         (&[("--timeout", "0")], "SDS_TIMEOUT: "),
         (&[("--rise", "0")], "SDS_RISE: "),
         (&[("--fall", "0")], "SDS_FALL: "),
@@ -104,6 +113,12 @@ fn each_mistake_names_its_variable() {
             &[("--linger", "21s")],
             "SDS_LINGER: 21s and 10s for the calls around it are longer than SDS_STOP_TIMEOUT, 30s",
         ),
+        (&[("--rise", "1001")], "SDS_RISE: 1001 is not a number from 1 to 1000"),
+        (&[("--deregister-after", "soon")], "SDS_DEREGISTER_AFTER: "),
+        (&[("--metadata-interval", "0")], "SDS_METADATA_INTERVAL: must be longer than 0"),
+        (&[("--config", "{}")], "SDS_CONFIG: is set together with SDS_SERVICE: one of them"),
+        (&[("--config-file", "x")], "SDS_CONFIG_FILE: is set together with SDS_SERVICE: one of them"),
+        (&[("--config", "{}"), ("--config-file", "x")], "SDS_CONFIG: is set together with SDS_CONFIG_FILE"),
         (&[("--weight", "0")], "SDS_WEIGHT: 0 is not a weight"),
         (&[("--weight", "1.5")], "SDS_WEIGHT: "),
         (&[("--canary", "yes")], "SDS_CANARY: 'yes' is not one of true, false"),
@@ -121,6 +136,78 @@ fn each_mistake_names_its_variable() {
     }
 }
 
+/// Leaves the single service's options out.
+const NONE: [(&str, &str); 3] = [("--service", ""), ("--port", ""), ("--check", "")];
+
+#[test]
+fn several_services_of_one_task() {
+    let json = r#"{"services":[
+        {"service":"web","port":8080,"check":["http://:8080/health"],"weight":7,"canary":true,"tags":{"a":"b"}},
+        {"service":"grpc","port":50051,"check":["tcp://:50051"],"container":"worker","interval":"4s","timeout":2.5,
+         "rise":4,"fall":1,"start_period":0,"deregister_after":"1h","revision":"r1"}]}"#;
+    let config = config(&[&NONE[..], &[("--config", json)]].concat());
+    let [web, grpc] = &config.instances[..] else { panic!("{config:?}") };
+    assert_eq!((web.service.as_str(), web.wants.port, web.interval.as_secs()), ("web", 8080, 2), "the same defaults");
+    assert_eq!((web.weight.map(Weight::get), web.canary, web.wants.tags.iter().count()), (Some(7), true, 1));
+    let spans = [grpc.interval, grpc.timeout, grpc.thresholds.start_period, grpc.deregister_after.unwrap_or_default()];
+    assert_eq!(spans.map(|span| span.as_millis()), [4_000, 2_500, 0, 3_600_000]);
+    assert_eq!((grpc.thresholds.rise, grpc.thresholds.fall, grpc.wants.container.as_deref()), (4, 1, Some("worker")));
+}
+
+#[test]
+fn each_mistake_in_the_json_names_its_place() {
+    let one = |more: &str| format!(r#"{{"services":[{{"service":"web","port":80,"check":["tcp://:80"],{more}}}]}}"#);
+    let twice = r#"{"services":[{"service":"a","port":80,"check":["tcp://:80"]},{"service":"a","port":80,"check":["tcp://:80"]}]}"#;
+    for (json, expected) in [
+        ("x".to_owned(), "is not a JSON object"),
+        ("[]".to_owned(), "is not a JSON object"),
+        ("null".to_owned(), "is not a JSON object"),
+        ("{".to_owned(), "EOF while parsing"),
+        ("{} {}".to_owned(), "missing field `services`"),
+        (r#"{"services":[]}"#.to_owned(), "services: at least one is required"),
+        (r#"{"services":[{}]}"#.to_owned(), "services[0].service: is required"),
+        (r#"{"services":[{"service":"web"}]}"#.to_owned(), "services[0].port: is required"),
+        (r#"{"services":[{"service":"web","port":80}]}"#.to_owned(), "services[0].check: is required"),
+        (one(r#""wieght":1"#), "services[0].wieght: unknown field `wieght`"),
+        (one(r#""weight":0"#), "services[0].weight: 0 is not a weight"),
+        (one(r#""weight":"1""#), "services[0].weight: invalid type"),
+        (one(r#""interval":"2 s""#), "services[0].interval: '2 s' is not a duration"),
+        (one(r#""interval":-1"#), "services[0].interval: '-1' is not a duration"),
+        (one(r#""timeout":"2s""#), "services[0].timeout: 2s must be longer than 0 and shorter than the interval"),
+        (one(r#""rise":0"#), "services[0].rise: 0 is not a number from 1 to 1000"),
+        (one(r#""tags":{"az":"b"}"#), "services[0].tags: the tag 'az' has a field of its own"),
+        (one(r#""canary":"yes""#), "services[0].canary: invalid type"),
+        (one(r#""rise":1,"rise":2"#), "services[0]: duplicate field `rise`"),
+        (one("").replace(",}", "}").replace("web", "a/b"), "services[0].service: 'a/b' is not a service name"),
+        (one("").replace(",}", "}").replace("tcp://:80", "ftp://:80"), "services[0].check[0]: "),
+        (
+            one("").replace(",}", "}").replace("tcp://:80", "tcp://10.9.9.9:80"),
+            "services[0].check: tcp://10.9.9.9:80 is not in",
+        ),
+        (one("").replace(",}", "}").replace(":80,", ":9902,"), "services[0].port: 9902 is the sidecar's own port"),
+        (one("").replace(",}", "}").replace(":80,", ":0,"), "services[0].port: 0 is not a port"),
+        (twice.to_owned(), "services[1].service: a with port 80 is there twice"),
+    ] {
+        let line = mistake(&[&NONE[..], &[("--config", &json)]].concat());
+        assert!(line.starts_with(&format!("SDS_CONFIG: {expected}")), "{json}: {line}");
+    }
+    let gone = mistake(&[&NONE[..], &[("--config-file", "/nonexistent.json")]].concat());
+    assert!(gone.starts_with("SDS_CONFIG_FILE: /nonexistent.json: "), "{gone}");
+}
+
+/// What editors and reviewers get is what the program reads.
+#[test]
+fn the_published_schema_is_that_of_the_types() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json");
+    let schema = schemars::schema_for!(file::File);
+    let generated = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+    if !std::path::Path::new(path).exists() {
+        std::fs::write(path, &generated).unwrap();
+    }
+    let published = std::fs::read_to_string(path).unwrap();
+    assert!(published == generated, "the types have changed: remove {path} and run this test again");
+}
+
 #[test]
 fn healthcheck_needs_only_an_address() {
     let ask = |args: &[&str]| parse(args.iter().map(OsString::from));
@@ -131,6 +218,13 @@ fn healthcheck_needs_only_an_address() {
     );
     let nowhere = ask(&["sds-sidecar", "healthcheck", "--admin-listen", "127.0.0.1:0"]);
     assert!(matches!(nowhere, Err(Halt::Wrong(_))));
+    let envoy = ask(&["sds-sidecar", "wait", "--for", "envoy", "--timeout", "3"]);
+    assert!(
+        matches!(envoy, Ok(Command::Wait(Awaited::Envoy, at, timeout)) if at.port() == 9901 && timeout.as_secs() == 3)
+    );
+    let registered = ask(&["sds-sidecar", "wait", "--for", "registered"]);
+    assert!(matches!(registered, Ok(Command::Wait(Awaited::Registered, at, _)) if at.port() == 9902));
+    assert!(matches!(ask(&["sds-sidecar", "wait", "--for", "godot"]), Err(Halt::Wrong(_))));
 }
 
 #[test]

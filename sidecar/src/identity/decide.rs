@@ -1,67 +1,184 @@
-//! Documents in, address out: one rule per network mode.
+//! Documents in, identity out: one rule per network mode (AWS documentation and the ECS agent's source).
 //!
-//! In awsvpc mode every container shows the task's own interface, and the container's port is the port to register.
-//! In bridge and host mode the address is the host's, which this document lacks: it must be given by hand. A document
-//! that lacks something *yet* and one that will never have it are told apart only in words; both are asked for again.
+//! | mode | address | port | hostless checks go to |
+//! |---|---|---|---|
+//! | awsvpc | the task's own interface | the container's | 127.0.0.1 |
+//! | bridge | the host's | the one that the host maps to the container's | the container's own address |
+//! | host | the host's | the container's | 127.0.0.1 |
+//!
+//! What is given by hand wins. What a document lacks *yet* is a gap, and asked for again; that nobody can tell which
+//! container is the app is a mistake in the configuration, and said to be one only when no later document could help.
 
-use std::net::IpAddr;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
-use sds_types::{Endpoint, Invalid, Label, Locality};
+use sds_types::{Endpoint, Invalid, Label, Locality, command::Misconfigured};
 
-use super::{Given, Identity, metadata::Task};
+use super::{
+    Given, Host, Identity, Seen, Wants,
+    metadata::{Container, Port, Task},
+    tags,
+};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// All that was fetched so far.
+#[derive(Debug, Clone, Default)]
+pub struct Documents {
+    /// The name of the sidecar's own container.
+    pub own: Option<String>,
+    /// The task.
+    pub task: Option<Arc<Task>>,
+    /// The host below it.
+    pub host: Option<Host>,
+}
 
 /// Why the documents do not make an identity.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Gap {
-    /// Early in the task's life, or nothing to ask.
-    #[error("there is no address yet")]
-    NoAddress,
-    /// A network mode in which the document lacks the host's address.
-    #[error("in network mode '{0}' the metadata does not hold the host's address: set SDS_HOST")]
-    Mode(String),
+    /// Early in the task's life.
+    #[error("{0} yet")]
+    NotYet(String),
+    /// The host's address is needed and unknown.
+    #[error(
+        "the host's address is not known: neither SDS_HOST nor the container metadata file \
+         (ECS_ENABLE_CONTAINER_METADATA of the ECS agent) nor the instance metadata service tells it"
+    )]
+    Host,
     /// An address that no client could use.
     #[error(transparent)]
     Unusable(#[from] Invalid),
+    /// No later document will help.
+    #[error(transparent)]
+    Wrong(#[from] Misconfigured),
 }
 
-/// What is given by hand wins, the task's document fills in.
-pub fn decide(given: &Given, task: Option<&Task>) -> Result<Identity, Gap> {
-    let ip = match (given.host, task) {
-        (Some(host), _) => host,
-        (None, Some(task)) => address(task)?,
-        (None, None) => return Err(Gap::NoAddress),
+fn not_yet(what: impl Into<String>) -> Gap {
+    Gap::NotYet(what.into())
+}
+
+/// Whether the host must be asked who it is: in bridge and host mode, and outside of ECS.
+pub fn needs_host(given: &Given, task: Option<&Task>) -> bool {
+    let modes = task.into_iter().flat_map(|task| task.containers.iter().flatten()).filter_map(mode);
+    let own_address = modes.clone().any(|mode| mode == "awsvpc") || (task.is_some() && modes.count() == 0);
+    given.host.is_none() && !own_address
+}
+
+/// One instance of the task.
+pub fn decide(given: &Given, wants: &Wants, documents: &Documents) -> Result<Seen, Gap> {
+    let host = documents.host.clone().unwrap_or_default();
+    let Some(task) = &documents.task else {
+        let endpoint = Endpoint::new(given.host.or(host.ip).ok_or(Gap::Host)?, wants.port)?;
+        let place = locality(given, &host.region, &host.zone);
+        return Ok(seen(endpoint, LOOPBACK, place, wants, &host.id, None, false));
     };
-    let nothing = Task::default();
-    let task = task.unwrap_or(&nothing);
+    let app = choose(wants, documents.own.as_deref(), task)?;
+    let host_ip = || given.host.or(host.ip).ok_or(Gap::Host);
+    let own = || addresses(app).next().ok_or_else(|| not_yet("the app's container has no address"));
+    let (ip, port, check) = match mode(app) {
+        None => return Err(not_yet("the app's container has no network")),
+        Some("awsvpc") => (given.host.map_or_else(own, Ok)?, wants.port, LOOPBACK),
+        Some("host") => (host_ip()?, wants.port, LOOPBACK),
+        Some(_) => (host_ip()?, mapped(app, wants.port)?, own()?),
+    };
     let arn = task.task_arn.as_deref().unwrap_or_default();
-    let zone = task.availability_zone.as_deref().unwrap_or_default();
-    let definition = match (&task.family, &task.revision) {
-        (Some(family), Some(revision)) => format!("{family}:{revision}"),
-        _ => String::new(),
-    };
-    Ok(Identity {
-        endpoint: Endpoint::new(ip, given.port)?,
-        locality: Locality {
-            region: given.region.clone().unwrap_or_else(|| label(region(arn, zone))),
-            zone: given.zone.clone().unwrap_or_else(|| label(zone)),
-        },
-        revision: given.revision.clone().unwrap_or_else(|| label(&definition)),
-        instance_id: label(arn.rsplit('/').next().unwrap_or_default()),
-        task_arn: label(arn),
-    })
+    let zone = task.availability_zone.as_deref().filter(|zone| !zone.is_empty()).unwrap_or(&host.zone);
+    let place = locality(given, region(arn, zone), zone);
+    let dead = app.known_status.as_deref() == Some("STOPPED");
+    let mut seen = seen(Endpoint::new(ip, port)?, check, place, wants, arn, Some(app), dead);
+    if seen.identity.revision.is_empty()
+        && let (Some(family), Some(revision)) = (&task.family, &task.revision)
+    {
+        seen.identity.revision = label(&format!("{family}:{revision}"));
+    }
+    seen.identity.task_arn = label(arn);
+    Ok(seen)
 }
 
-/// The task's own interface: IPv4 if it has one, as the mesh's other instances do.
-fn address(task: &Task) -> Result<IpAddr, Gap> {
-    let networks = || task.containers.iter().flatten().flat_map(|container| container.networks.iter().flatten());
-    let own = || networks().filter(|network| network.network_mode.as_deref() == Some("awsvpc"));
-    let v4 = own().flat_map(|network| network.ipv4_addresses.iter().flatten());
-    let v6 = own().flat_map(|network| network.ipv6_addresses.iter().flatten());
-    if let Some(ip) = v4.chain(v6).find_map(|text| text.parse().ok()) {
-        return Ok(ip);
+fn seen(
+    endpoint: Endpoint,
+    app: IpAddr,
+    locality: Locality,
+    wants: &Wants,
+    id: &str,
+    container: Option<&Container>,
+    app_dead: bool,
+) -> Seen {
+    let image = container.and_then(|container| container.image.as_deref()).unwrap_or_default();
+    let identity = Identity {
+        endpoint,
+        app,
+        locality,
+        revision: wants.revision.clone().unwrap_or_else(|| label(tag_of(image))),
+        instance_id: label(id.rsplit('/').next().unwrap_or_default()),
+        task_arn: Label::default(),
+        tags: tags::of(&wants.tags, container.and_then(|container| container.labels.as_ref())),
+    };
+    Seen { identity, app_dead }
+}
+
+/// The container that is the app: the one that is named, else the only one besides our own, else the one that
+/// publishes the port.
+fn choose<'a>(wants: &Wants, own: Option<&str>, task: &'a Task) -> Result<&'a Container, Gap> {
+    let containers = task.containers.iter().flatten();
+    let normal = containers.filter(|container| container.kind.as_deref().is_none_or(|kind| kind == "NORMAL"));
+    if let Some(name) = &wants.container {
+        let named = normal.clone().find(|container| container.name.as_deref() == Some(name));
+        return named.ok_or_else(|| not_yet(format!("there is no container '{name}'")));
     }
-    let foreign = networks().filter_map(|network| network.network_mode.as_deref()).find(|mode| *mode != "awsvpc");
-    Err(foreign.map_or(Gap::NoAddress, |mode| Gap::Mode(crate::web::shown(mode))))
+    let own = own.ok_or_else(|| not_yet("the name of the sidecar's own container is not known"))?;
+    let others: Vec<_> = normal.filter(|container| container.name.as_deref() != Some(own)).collect();
+    let publishes = |container: &&Container| ports(container, wants.port).next().is_some();
+    match others[..] {
+        [] => Err(not_yet("there is no container besides the sidecar's")),
+        [only] => Ok(only),
+        _ => match others.iter().copied().filter(publishes).collect::<Vec<_>>()[..] {
+            [only] => Ok(only),
+            // Ports come when a container starts.
+            [] if others.iter().any(|other| other.known_status.as_deref() != Some("RUNNING")) => {
+                Err(not_yet("not all containers of the task run"))
+            }
+            _ => {
+                let names: Vec<_> = others.iter().filter_map(|other| other.name.as_deref()).collect();
+                let reason = format!("is required: which of {} is the app?", names.join(", "));
+                Err(Misconfigured::new("SDS_CONTAINER", crate::web::shown(&reason)).into())
+            }
+        },
+    }
+}
+
+fn mode(container: &Container) -> Option<&str> {
+    container.networks.iter().flatten().find_map(|network| network.network_mode.as_deref())
+}
+
+/// IPv4 first, as the mesh's other instances have it.
+fn addresses(container: &Container) -> impl Iterator<Item = IpAddr> {
+    let networks = || container.networks.iter().flatten();
+    let v4 = networks().flat_map(|network| network.ipv4_addresses.iter().flatten());
+    let v6 = networks().flat_map(|network| network.ipv6_addresses.iter().flatten());
+    v4.chain(v6).filter_map(|text| text.parse().ok())
+}
+
+fn ports(container: &Container, port: u16) -> impl Iterator<Item = &Port> {
+    let rows = container.ports.iter().flatten();
+    rows.filter(move |row| row.container_port == Some(port) && row.protocol.as_deref().is_none_or(|kind| kind == "tcp"))
+}
+
+/// The host's port; the rows of 0.0.0.0 and of `::` may differ, and clients come by IPv4.
+fn mapped(app: &Container, port: u16) -> Result<u16, Gap> {
+    let rows = || ports(app, port).filter(|row| row.host_port.is_some_and(|port| port > 0));
+    let v6 = |row: &&Port| row.host_ip.as_deref().is_some_and(|ip| ip.contains(':'));
+    let row = rows().find(|row| !v6(row)).or_else(|| rows().next());
+    row.and_then(|row| row.host_port).ok_or_else(|| not_yet(format!("the host maps no port to the container's {port}")))
+}
+
+fn locality(given: &Given, region: &str, zone: &str) -> Locality {
+    Locality {
+        region: given.region.clone().unwrap_or_else(|| label(region)),
+        zone: given.zone.clone().unwrap_or_else(|| label(zone)),
+    }
 }
 
 /// The ARN says it; else the zone without its letter.
@@ -72,91 +189,17 @@ fn region<'a>(arn: &'a str, zone: &'a str) -> &'a str {
     }
 }
 
+/// The tag of an image; none, and `latest`, say nothing.
+fn tag_of(image: &str) -> &str {
+    let name = image.rsplit('/').next().unwrap_or_default();
+    let name = name.split('@').next().unwrap_or_default();
+    name.split_once(':').map_or("", |(_, tag)| tag).trim_start_matches("latest")
+}
+
 /// What ECS says about the task is worth showing, but no reason not to register.
 fn label<const MAX: usize>(text: &str) -> Label<MAX> {
     Label::parse("", text).unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FARGATE: &str = r#"{"Cluster":"prod","TaskARN":"arn:aws:ecs:ap-northeast-1:111122223333:task/prod/0a1b2c",
-        "Family":"web","Revision":"42","DesiredStatus":"RUNNING","KnownStatus":"RUNNING","LaunchType":"FARGATE",
-        "AvailabilityZone":"ap-northeast-1c","NewKey":{"x":[1]},"Containers":[
-        {"Name":"app","Type":"NORMAL","Networks":[{"NetworkMode":"awsvpc","IPv4Addresses":["10.0.3.7"]}]},
-        {"Name":"sds","Type":"NORMAL","Networks":[{"NetworkMode":"awsvpc","IPv4Addresses":["10.0.3.7"]}]}]}"#;
-
-    fn document(networks: &str) -> String {
-        format!(r#"{{"TaskARN":null,"AvailabilityZone":"us-east-1a","Containers":[{{"Networks":{networks}}}]}}"#)
-    }
-
-    fn decided(given: &Given, document: &str) -> String {
-        let task: Task = serde_json::from_str(document).unwrap();
-        match decide(given, Some(&task)) {
-            Ok(Identity { endpoint, locality, revision, instance_id, .. }) => {
-                format!("{endpoint} {} {} {revision} {instance_id}", locality.region, locality.zone)
-            }
-            Err(gap) => gap.to_string(),
-        }
-    }
-
-    #[test]
-    fn addresses_by_network_mode() {
-        let given = Given { port: 8080, ..Given::default() };
-        let cases = [
-            (FARGATE.to_owned(), "10.0.3.7:8080 ap-northeast-1 ap-northeast-1c web:42 0a1b2c"),
-            ("{}".to_owned(), "there is no address yet"),
-            (r#"{"Containers":null}"#.to_owned(), "there is no address yet"),
-            (document("null"), "there is no address yet"),
-            (document(r#"[{"NetworkMode":"awsvpc"}]"#), "there is no address yet"),
-            (document(r#"[{"NetworkMode":"awsvpc","IPv4Addresses":[""]}]"#), "there is no address yet"),
-            (
-                document(r#"[{"NetworkMode":"awsvpc","IPv4Addresses":[],"IPv6Addresses":["2001:db8::7"]}]"#),
-                "[2001:db8::7]:8080 us-east-1 us-east-1a  ",
-            ),
-            (
-                document(r#"[{"NetworkMode":"awsvpc","IPv4Addresses":["10.1.1.1"],"IPv6Addresses":["2001:db8::7"]}]"#),
-                "10.1.1.1:8080 us-east-1 us-east-1a  ",
-            ),
-            (
-                document(r#"[{"NetworkMode":"awsvpc","IPv4Addresses":["169.254.170.2"]}]"#),
-                "169.254.170.2 is link-local, no client could connect to it",
-            ),
-            (
-                document(r#"[{"NetworkMode":"bridge","IPv4Addresses":["172.17.0.2"]}]"#),
-                "in network mode 'bridge' the metadata does not hold the host's address: set SDS_HOST",
-            ),
-            (
-                document(r#"[{"NetworkMode":"host","IPv4Addresses":[""]}]"#),
-                "in network mode 'host' the metadata does not hold the host's address: set SDS_HOST",
-            ),
-        ];
-        for (document, expected) in cases {
-            assert_eq!(decided(&given, &document), expected, "{document}");
-        }
-    }
-
-    #[test]
-    fn what_is_given_wins() {
-        let given = Given {
-            host: Some("192.0.2.1".parse().unwrap()),
-            port: 80,
-            region: Some(Label::parse("region", "mars").unwrap()),
-            zone: Some(Label::parse("az", "mars-1").unwrap()),
-            revision: Some(Label::parse("revision", "r7").unwrap()),
-        };
-        assert_eq!(decided(&given, FARGATE), "192.0.2.1:80 mars mars-1 r7 0a1b2c");
-        let bridge = document(r#"[{"NetworkMode":"bridge"}]"#);
-        assert_eq!(decided(&given, &bridge), "192.0.2.1:80 mars mars-1 r7 ");
-        assert_eq!(decide(&given, None).unwrap().endpoint.to_string(), "192.0.2.1:80");
-        assert_eq!(decide(&Given::default(), None), Err(Gap::NoAddress));
-    }
-
-    #[test]
-    fn what_ecs_says_too_long_is_left_out() {
-        let given = Given { host: Some("192.0.2.1".parse().unwrap()), port: 80, ..Given::default() };
-        let document = format!(r#"{{"AvailabilityZone":"{}"}}"#, "x".repeat(65));
-        assert_eq!(decided(&given, &document), "192.0.2.1:80    ");
-    }
-}
+mod tests;

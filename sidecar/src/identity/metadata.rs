@@ -3,16 +3,15 @@
 //! Early in a task's life most keys are absent, and new ones appear with each agent, so everything is optional and
 //! what is unknown is passed over. Which of it counts is decided elsewhere.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use reqwest::{Client, Url};
-use serde::Deserialize;
+use reqwest::{Client, RequestBuilder, Url};
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::web;
 
 /// A task with ten containers and their labels has a document of about 30 KB.
 const DOCUMENT_LIMIT: usize = 512 * 1024;
-const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `${ECS_CONTAINER_METADATA_URI_V4}/task`.
 #[derive(Debug, Default, Clone, PartialEq, Deserialize)]
@@ -95,7 +94,7 @@ pub struct Network {
 /// Why there is no document.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
-    /// No connection, or no answer within 2 s.
+    /// No connection, or no answer in time.
     #[error("the metadata endpoint does not answer: {0}")]
     Away(String),
     /// Not 200.
@@ -109,31 +108,48 @@ pub enum MetadataError {
     Document,
 }
 
-/// Where the document is fetched.
+/// Where the documents are fetched.
 #[derive(Debug)]
 pub struct Source {
-    url: Url,
+    client: Client,
+    own: Url,
+    task: Url,
 }
 
 impl Source {
     /// `base` is the value of `ECS_CONTAINER_METADATA_URI_V4`.
-    pub fn new(base: Url) -> Self {
-        let mut url = base;
-        if let Ok(mut path) = url.path_segments_mut() {
+    pub fn new(client: Client, base: Url) -> Self {
+        let mut task = base.clone();
+        if let Ok(mut path) = task.path_segments_mut() {
             path.pop_if_empty().push("task");
         }
-        Self { url }
+        Self { client, own: base, task }
     }
 
-    /// Fetches it once; ends within 2 s.
-    pub async fn fetch(&self) -> Result<Task, MetadataError> {
-        let away = |error: reqwest::Error| MetadataError::Away(web::cause(&error));
-        let client: Client = web::client(false).timeout(TIMEOUT).build().map_err(away)?;
-        let response = client.get(self.url.clone()).send().await.map_err(away)?;
-        if response.status() != reqwest::StatusCode::OK {
-            return Err(MetadataError::Status(response.status()));
-        }
-        let body = web::body(response, DOCUMENT_LIMIT).await?;
-        serde_json::from_slice(&body).map_err(|_| MetadataError::Document)
+    /// The task, once; ends within the client's timeout.
+    pub async fn task(&self) -> Result<Task, MetadataError> {
+        self.document(&self.task).await
     }
+
+    /// The container that asks.
+    pub async fn own(&self) -> Result<Container, MetadataError> {
+        self.document(&self.own).await
+    }
+
+    async fn document<T: DeserializeOwned>(&self, url: &Url) -> Result<T, MetadataError> {
+        let body = fetch(self.client.get(url.clone()), DOCUMENT_LIMIT).await?;
+        // An array would do for a struct, as serde reads it.
+        let object = body.trim_ascii_start().starts_with(b"{");
+        let document = Some(body).filter(|_| object).and_then(|body| serde_json::from_slice(&body).ok());
+        document.ok_or(MetadataError::Document)
+    }
+}
+
+/// A 200's body of at most `limit` bytes.
+pub async fn fetch(request: RequestBuilder, limit: usize) -> Result<Vec<u8>, MetadataError> {
+    let response = request.send().await.map_err(|error| MetadataError::Away(web::cause(&error)))?;
+    if response.status() != reqwest::StatusCode::OK {
+        return Err(MetadataError::Status(response.status()));
+    }
+    Ok(web::body(response, limit).await?)
 }

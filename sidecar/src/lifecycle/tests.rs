@@ -11,7 +11,8 @@ const fn ms(ms: u64) -> Elapsed {
     Duration::from_millis(ms)
 }
 
-const SETTINGS: Settings = Settings { linger: ms(15_000), stop_timeout: ms(30_000), patience: ms(4_000) };
+const SETTINGS: Settings =
+    Settings { linger: ms(15_000), stop_timeout: ms(30_000), deregister_after: None, patience: ms(4_000) };
 
 /// What happens to the sidecar.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,12 @@ enum Event {
     Healthy,
     Unhealthy,
     Sigterm,
+    /// The metadata says that the task is to stop.
+    Word,
+    /// The metadata says that the app has stopped.
+    Dead,
+    /// The app has another address.
+    Moves,
     /// The prober stops giving results.
     Stuck,
 }
@@ -54,15 +61,19 @@ fn play(
     let (mut calls, mut answer): (Vec<Made>, Option<(Elapsed, Answer)>) = (Vec::new(), None);
     while now <= ms(until) {
         while let Some(entry) = script.first_entry().filter(|entry| entry.key().0 <= now) {
-            match entry.remove() {
+            let event = entry.remove();
+            match event {
                 Event::Healthy => (belief, probe_at) = (Some(Health::Healthy), now),
                 Event::Unhealthy => (belief, probe_at) = (Some(Health::Unhealthy), now),
                 Event::Stuck => stuck = true,
-                Event::Sigterm => {
-                    if lifecycle.stop(now) {
+                Event::Sigterm | Event::Word => {
+                    let sigterm = matches!(event, Event::Sigterm);
+                    if if sigterm { lifecycle.sigterm(now) } else { lifecycle.drain(now) } {
                         answer = None;
                     }
                 }
+                Event::Dead => lifecycle.app_is_dead(true),
+                Event::Moves => lifecycle.moves(now),
             }
         }
         if probe_at <= now {
@@ -83,6 +94,10 @@ fn play(
                 answer = Some((now + latency, ended));
                 continue;
             }
+            Step::Move => {
+                calls.push((now, MOVED));
+                continue;
+            }
             Step::Wait(wake) => wake,
         };
         assert!(wake.is_none_or(|wake| wake > now), "a wait that is over already");
@@ -92,13 +107,20 @@ fn play(
     (calls, None, lifecycle)
 }
 
+/// Stands for the agent's change of address among the calls.
+const MOVED: Request = Request { call: Call::Drain, sequence: Sequence { incarnation: 0, seq: 0 }, fresh: false };
+
 /// `0.5 put+ 100.1`: second, call, incarnation and seq.
 fn line((at, request): &Made) -> String {
+    if *request == MOVED {
+        return format!("{:.1} moved", at.as_secs_f64());
+    }
     let call = match request.call {
         Call::Register(Health::Healthy) => "put+",
         Call::Register(Health::Unhealthy) => "put-",
         Call::Drain => "drain",
-        Call::Deregister => "delete",
+        Call::Deregister(Why::Goodbye) => "delete",
+        Call::Deregister(Why::Unhealthy) => "delete-unhealthy",
     };
     let fresh = if request.fresh { "!" } else { "" };
     format!("{:.1} {call}{fresh} {}.{}", at.as_secs_f64(), request.sequence.incarnation, request.sequence.seq)
@@ -171,6 +193,94 @@ fn a_second_sigterm_skips_the_linger_and_still_deregisters() {
 }
 
 #[test]
+fn ecs_word_begins_the_drain_and_sigterm_ends_the_process() {
+    let well = |_: Elapsed, _: &Request| (ms(10), told());
+    let script = |sigterm| [(0, Event::Healthy), (1_000, Event::Word), (sigterm, Event::Sigterm)];
+    let before = ["0.0 put+ 100.1", "1.0 drain 100.2", "11.0 drain 100.3", "16.0 delete 100.4"];
+    // The first SIGTERM is no second one: it shortens nothing.
+    assert_eq!(timeline(&script(5_000), 200_000, well), [&before[..], &["16.0 exit"]].concat());
+    // One that comes when all is said finds the process waiting.
+    assert_eq!(timeline(&script(120_000), 200_000, well), [&before[..], &["120.0 exit"]].concat());
+    let never = [(100, Event::Word), (9_000, Event::Sigterm)];
+    assert_eq!(timeline(&never, 200_000, well), ["9.0 exit"]);
+    // Only SIGTERM says when SIGKILL comes, so a registry that is away is insisted on as long.
+    let dead = |at: Elapsed, _: &Request| if at < ms(500) { (ms(1), told()) } else { (ms(1), failed(true)) };
+    let (_, exit, _) = play(SETTINGS, &script(50_000), 200_000, 0.0, dead);
+    assert_eq!(exit, Some(ms(50_000)));
+}
+
+#[test]
+fn a_dead_app_has_nothing_to_drain() {
+    let well = |_: Elapsed, _: &Request| (ms(10), told());
+    let first = [(0, Event::Healthy), (1_000, Event::Dead), (1_000, Event::Unhealthy), (2_000, Event::Sigterm)];
+    let calls = timeline(&first, 60_000, well);
+    assert_eq!(calls, ["0.0 put+ 100.1", "1.0 put- 100.2", "2.0 delete 100.3", "2.0 exit"]);
+    let meanwhile = [(0, Event::Healthy), (2_000, Event::Sigterm), (5_000, Event::Dead)];
+    assert_eq!(
+        timeline(&meanwhile, 60_000, well),
+        ["0.0 put+ 100.1", "2.0 drain 100.2", "5.0 delete 100.3", "5.0 exit"]
+    );
+}
+
+#[test]
+fn one_that_stays_unhealthy_is_deregistered_if_wanted_and_comes_back_newer() {
+    let settings = Settings { deregister_after: Some(ms(12_000)), ..SETTINGS };
+    let script = [(0, Event::Healthy), (3_000, Event::Unhealthy), (30_000, Event::Healthy), (32_000, Event::Sigterm)];
+    let (calls, exit, _) = play(settings, &script, 60_000, 0.0, |_, _| (ms(10), told()));
+    assert_eq!(
+        calls.iter().map(line).collect::<Vec<_>>(),
+        [
+            "0.0 put+ 100.1",
+            "3.0 put- 100.2",
+            "13.0 put- 100.3",
+            "15.0 delete-unhealthy 100.4",
+            "30.0 put+ 101.5",
+            "32.0 drain 101.6",
+            "42.0 drain 101.7",
+            "47.0 delete 101.8",
+        ]
+    );
+    assert_eq!(exit, Some(ms(47_010)));
+    // Whoever is away at SIGTERM has long drained.
+    let script = [(0, Event::Healthy), (3_000, Event::Unhealthy), (40_000, Event::Sigterm)];
+    let (_, exit, lifecycle) = play(settings, &script, 60_000, 0.0, |_, _| (ms(10), told()));
+    assert_eq!((exit, lifecycle.registered_once()), (Some(ms(40_000)), true));
+    // A goodbye whose answer is lost may have been heard: what comes after it is newer all the same.
+    let script = [(0, Event::Healthy), (1_000, Event::Unhealthy), (13_100, Event::Healthy)];
+    let (calls, ..) =
+        play(
+            settings,
+            &script,
+            14_000,
+            0.0,
+            |at, _| {
+                if at < ms(12_000) { (ms(10), told()) } else { (ms(10), failed(true)) }
+            },
+        );
+    let after: Vec<_> = calls.iter().filter(|(at, _)| *at > ms(12_000)).map(line).collect();
+    assert_eq!(after[..2], ["13.0 delete-unhealthy 100.4", "13.1 put+! 101.5"]);
+}
+
+#[test]
+fn a_new_address_begins_when_the_old_one_is_left() {
+    let script = [(0, Event::Healthy), (4_000, Event::Moves)];
+    let calls = timeline(&script, 9_000, |_, _| (ms(10), told()));
+    assert_eq!(calls, ["0.0 put+ 100.1", "4.0 delete 100.2", "4.0 moved", "4.0 put+ 101.3"]);
+    // The registry is away: the old address is not insisted on for ever, its lease runs out.
+    let calls = timeline(&script, 11_000, |at, _| {
+        if (4_000..9_500).contains(&at.as_millis()) { (ms(1_900), failed(true)) } else { (ms(10), told()) }
+    });
+    assert_eq!(calls.iter().filter(|line| line.ends_with("moved")).count(), 1);
+    assert!(calls.last().is_some_and(|line| line.contains("put+")), "{calls:?}");
+    // Nothing registered, nothing to leave.
+    assert_eq!(timeline(&[(1_000, Event::Moves)], 9_000, |_, _| (ms(10), told())), ["1.0 moved"]);
+    // One that drains stays where it is.
+    let script = [(0, Event::Healthy), (1_000, Event::Sigterm), (2_000, Event::Moves)];
+    let calls = timeline(&script, 60_000, |_, _| (ms(10), told()));
+    assert!(!calls.iter().any(|line| line.ends_with("moved")), "{calls:?}");
+}
+
+#[test]
 fn draining_is_insisted_on_and_then_given_up() {
     let settings = Settings { linger: ms(1_000), stop_timeout: ms(11_000), ..SETTINGS };
     let script = [(0, Event::Healthy), (1_000, Event::Sigterm)];
@@ -179,7 +289,7 @@ fn draining_is_insisted_on_and_then_given_up() {
     let of =
         |call| calls.iter().filter(|(_, made)| made.call == call).map(|(at, _)| at.as_millis()).collect::<Vec<_>>();
     assert_eq!(of(Call::Drain), [1_000, 1_501, 2_502, 3_503, 4_504, 5_505]);
-    assert_eq!(of(Call::Deregister), [6_000, 6_501, 7_502, 8_503, 9_504]);
+    assert_eq!(of(Call::Deregister(Why::Goodbye)), [6_000, 6_501, 7_502, 8_503, 9_504]);
     assert_eq!(exit, Some(ms(10_000)), "2 s before the stop timeout");
     // One that gets through late ends the wait.
     let late = |at: Elapsed, _: &Request| {
@@ -334,7 +444,13 @@ fn answers() -> impl Strategy<Value = Vec<(u64, Answer)>> {
 }
 
 fn scripts() -> impl Strategy<Value = Vec<(u64, Event)>> {
-    let one = prop_oneof![Just(Event::Healthy), Just(Event::Unhealthy), Just(Event::Stuck)];
+    let one = prop_oneof![
+        3 => Just(Event::Healthy),
+        3 => Just(Event::Unhealthy),
+        1 => Just(Event::Stuck),
+        1 => Just(Event::Moves),
+        1 => Just(Event::Dead),
+    ];
     prop::collection::vec((0_u64..60_000, one), 0..12)
 }
 
@@ -344,13 +460,21 @@ proptest! {
         answers in answers(),
         mut script in scripts(),
         stop in 0_u64..60_000,
+        word in proptest::option::of(0_u64..60_000),
+        deregister_after in proptest::option::of(0_u64..30_000),
         again in proptest::option::of(0_u64..60_000),
         linger in 0_u64..100_000,
         spare in 10_000_u64..40_000,
         jitter in 0.0..1.0,
     ) {
-        let settings = Settings { linger: ms(linger), stop_timeout: ms(linger + spare), patience: ms(4_000) };
+        let settings = Settings {
+            linger: ms(linger),
+            stop_timeout: ms(linger + spare),
+            deregister_after: deregister_after.map(ms),
+            patience: ms(4_000),
+        };
         script.push((stop, Event::Sigterm));
+        script.extend(word.map(|at| (at, Event::Word)));
         script.extend(again.map(|later| (stop + later, Event::Sigterm)));
         let mut answers = answers.into_iter().cycle();
         let (calls, exit, _) = play(settings, &script, 400_000, jitter, |_, _| {
@@ -359,11 +483,12 @@ proptest! {
         });
         let exit = exit.expect("it exits");
         prop_assert!(exit <= ms(stop + linger + spare - 1_999), "exits 2 s before the stop timeout");
+        let calls: Vec<_> = calls.into_iter().filter(|(_, made)| *made != MOVED).collect();
         for pair in calls.windows(2) {
             prop_assert!(pair[0].1.sequence < pair[1].1.sequence, "each call is newer than the one before");
         }
-        let after: Vec<_> = calls.iter().filter(|(at, _)| *at > ms(stop)).map(|(_, made)| made.call).collect();
+        let after: Vec<_> = calls.iter().filter(|(at, _)| *at > ms(stop.min(word.unwrap_or(stop)))).map(|(_, made)| made.call).collect();
         prop_assert!(!after.iter().any(|call| matches!(call, Call::Register(_))), "nothing revives what drains");
-        prop_assert!(after.is_sorted_by_key(|call| *call == Call::Deregister), "no drain after the deregister");
+        prop_assert!(after.is_sorted_by_key(|call| matches!(call, Call::Deregister(_))), "no drain after the deregister");
     }
 }

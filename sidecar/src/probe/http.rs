@@ -1,34 +1,73 @@
-//! The HTTP check: GET, and a status from 200 to 299 passes; a redirect is an answer like any other, so it fails.
+//! The HTTP check: one request, and an answer with an expected status passes; a redirect is an answer like any other.
 //!
 //! The body is read too, up to a limit: an app that says 200 and then hangs or resets is not well. One that goes on
-//! beyond the limit has shown enough.
+//! beyond the limit has shown enough. HTTP/1.1, which every app speaks that speaks HTTP.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
-use reqwest::{Client, Url};
-
-use super::{Probe, failure};
-use crate::{
-    config::Check,
-    web::{self, BodyError},
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{
+    Method, Request, Response,
+    body::Incoming,
+    client::conn::http1,
+    header::{CONTENT_LENGTH, HOST, HeaderValue, USER_AGENT},
 };
 
-/// A client that keeps no connection and asks no DNS: `localhost` is this task, whatever a resolver thinks.
-pub fn client(checks: &[Check]) -> Result<Client, reqwest::Error> {
-    let localhost = checks.iter().find(|check| check.is_localhost());
-    let addresses: &[SocketAddr] = localhost.map_or(&[], |check| &check.addresses);
-    let portless: Vec<_> = addresses.iter().map(|address| SocketAddr::new(address.ip(), 0)).collect();
-    web::client(false).pool_max_idle_per_host(0).resolve_to_addrs("localhost", &portless).build()
+use super::{Probe, connect, failure, tls};
+use crate::{config::Http, web};
+
+/// One request to the app at `app`; the caller sets the deadline. Both results are one.
+pub async fn probe(http: &Http, tls: Option<&tls::Client>, app: IpAddr) -> Result<Probe, Probe> {
+    let host = http.host.as_ref().map_or_else(|| http.target.authority(app), ToString::to_string);
+    let host = HeaderValue::from_maybe_shared(Bytes::from(host)).map_err(|error| failure(&error))?;
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.method_mut() = http.method.clone();
+    *request.uri_mut() = http.path.clone().into();
+    let headers = request.headers_mut();
+    headers.insert(HOST, host);
+    headers.insert(USER_AGENT, HeaderValue::from_static(web::USER_AGENT));
+    if http.method == Method::POST {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    headers.extend(http.headers.clone());
+
+    let stream = connect::open(http.target, app, tls).await?;
+    let handshake = http1::Builder::new().max_buf_size(web::BODY_LIMIT).handshake(connect::hyper(stream)).await;
+    let (mut app, connection) = handshake.map_err(|error| failure(&error))?;
+    let exchange = async move {
+        match app.send_request(request).await {
+            Ok(response) => judge(http, response).await,
+            Err(error) => failure(&error),
+        }
+    };
+    Ok(connect::over(connection, exchange).await)
 }
 
-/// One GET; the caller sets the deadline.
-pub async fn probe(client: &Client, url: Url) -> Probe {
-    match client.get(url).send().await {
-        Err(error) => failure(&error),
-        Ok(response) if !response.status().is_success() => Probe::Fail(format!("status {}", response.status())),
-        Ok(response) => match web::body(response, web::BODY_LIMIT).await {
-            Ok(_) | Err(BodyError::TooLong(_)) => Probe::Pass,
-            Err(error @ BodyError::Broken(_)) => Probe::Fail(error.to_string()),
-        },
+async fn judge(http: &Http, response: Response<Incoming>) -> Probe {
+    let (head, mut body) = response.into_parts();
+    if !http.expect.iter().any(|statuses| statuses.contains(head.status)) {
+        return Probe::Fail(format!("status {}", head.status));
+    }
+    let (mut text, mut length) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let data = match frame {
+            Ok(frame) => frame.into_data().unwrap_or_default(),
+            Err(error) => return Probe::Fail(format!("the answer broke off: {}", web::cause(&error))),
+        };
+        length += data.len();
+        if http.body.is_some() {
+            text.extend_from_slice(&data);
+        }
+        if length > web::BODY_LIMIT {
+            text.truncate(web::BODY_LIMIT);
+            break;
+        }
+    }
+    match &http.body {
+        Some(wanted) if !text.windows(wanted.len()).any(|window| window == wanted.as_bytes()) => {
+            Probe::Fail(format!("the answer's first 64 KB do not contain '{}'", web::shown(wanted)))
+        }
+        _ => Probe::Pass,
     }
 }

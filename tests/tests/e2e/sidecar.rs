@@ -129,13 +129,16 @@ fn it_learns_who_it_is_from_ecs() {
             "LaunchType": "FARGATE", "AvailabilityZone": "ap-northeast-1c",
             "Containers": [
                 {"DockerId": "a-1", "Name": "~internal~ecs~pause", "Type": "CNI_PAUSE", "KnownStatus": "RESOURCES_PROVISIONED"},
+                {"DockerId": "a-3", "Name": "sds", "Type": "NORMAL", "KnownStatus": "RUNNING"},
                 {"DockerId": "a-2", "Name": "app", "Type": "NORMAL", "KnownStatus": "RUNNING", "NewKey": [1],
                  "Networks": [{"NetworkMode": "awsvpc", "IPv4Addresses": ["10.0.2.106"], "SubnetGatewayIpv4Address": "10.0.2.1/24"}]},
             ],
         });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let metadata = format!("http://{}/v4/a-2", listener.local_addr()?);
-        let routes = Router::new().route("/v4/a-2/task", get(move || async move { Json(task) }));
+        let metadata = format!("http://{}/v4/a-3", listener.local_addr()?);
+        let own = json!({"DockerId": "a-3", "Name": "sds", "Type": "NORMAL"});
+        let routes = Router::new().route("/v4/a-3/task", get(move || async move { Json(task) }));
+        let routes = routes.route("/v4/a-3", get(move || async move { Json(own) }));
         tokio::spawn(async move { axum::serve(listener, routes).await });
 
         let api = Api::start(stage, &[]).await?;
