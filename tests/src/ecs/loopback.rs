@@ -13,8 +13,14 @@ use super::{
 };
 
 /// The sidecar's durations and their defaults, which shrink as ECS's own do.
-const SPANS: [(&str, &str); 4] =
-    [("SDS_INTERVAL", "2s"), ("SDS_TIMEOUT", "1s"), ("SDS_START_PERIOD", "60s"), ("SDS_LINGER", "15s")];
+const SPANS: [(&str, Option<&str>); 6] = [
+    ("SDS_INTERVAL", Some("2s")),
+    ("SDS_TIMEOUT", Some("1s")),
+    ("SDS_START_PERIOD", Some("60s")),
+    ("SDS_LINGER", Some("15s")),
+    ("SDS_METADATA_INTERVAL", Some("10s")),
+    ("SDS_DEREGISTER_AFTER", None),
+];
 /// What the sidecar insists on having beside its linger. It is about calls that take as long here as there, so it is not
 /// scaled; ECS kills after the scaled stopTimeout all the same.
 const BESIDES_LINGER: Duration = Duration::from_secs(10);
@@ -42,7 +48,7 @@ pub fn environment(
         *check = check.replace("://:", &format!("://{}:", network.address));
     }
     for (name, default) in SPANS {
-        let text = env.get(name).map_or(default, String::as_str);
+        let Some(text) = env.get(name).map(String::as_str).or(default) else { continue };
         let span = parse_span(text).ok().with_context(|| format!("{name}: '{text}' is no duration"))?;
         env.insert(name.to_owned(), spelled(settings.scaled(span)));
     }

@@ -28,6 +28,16 @@ fn a_rolling_deploy_under_load_fails_no_request() {
 }
 
 #[test]
+fn a_rolling_deploy_in_bridge_mode_fails_no_request() {
+    alone("a_rolling_deploy_in_bridge_mode_fails_no_request", async |stage| {
+        let plan = Plan::plain(3, 1, Definition::shipped("ec2-bridge")?);
+        let outcome = deploy::play(stage, &plan).await?;
+        told(&outcome);
+        outcome.lost_nothing(&plan)
+    });
+}
+
+#[test]
 fn without_a_linger_the_same_deploy_fails_requests() {
     alone("without_a_linger_the_same_deploy_fails_requests", async |stage| {
         let definition = Definition::shipped("fargate")?.with("sds-sidecar", "SDS_LINGER", "0s")?;
