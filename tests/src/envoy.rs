@@ -5,13 +5,22 @@
 
 mod bootstrap;
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use reqwest::Client;
 use serde_json::Value;
 
 use crate::{api::Api, http, place, process::Process, programs, python::ENVOY, stage::Stage, wait};
+
+pub use bootstrap::HealthChecks;
 
 /// A running Envoy with one cluster, of the service's name.
 #[derive(Debug)]
@@ -48,8 +57,22 @@ pub async fn binary() -> anyhow::Result<PathBuf> {
 impl Envoy {
     /// Starts one for `service` that asks the registry every `refresh` (plus up to as much again, by Envoy's own jitter).
     pub async fn start(stage: &Stage, api: SocketAddr, service: &str, refresh: Duration) -> anyhow::Result<Self> {
-        let (config, admin_file) = (stage.file("envoy.json"), stage.file("envoy-admin"));
-        fs::write(&config, bootstrap::json(api, service, refresh).to_string())?;
+        Self::checking(stage, api, service, refresh, HealthChecks::Off).await
+    }
+
+    /// Starts one that checks the hosts itself too.
+    pub async fn checking(
+        stage: &Stage,
+        api: SocketAddr,
+        service: &str,
+        refresh: Duration,
+        checks: HealthChecks,
+    ) -> anyhow::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let nth = COUNT.fetch_add(1, Ordering::Relaxed);
+        let (config, admin_file) =
+            (stage.file(&format!("envoy-{nth}.json")), stage.file(&format!("envoy-{nth}-admin")));
+        fs::write(&config, bootstrap::json(api, service, refresh, checks).to_string())?;
         let mut command = programs::bare(&binary().await?);
         command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file);
         command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]);

@@ -22,7 +22,12 @@ pub struct Gate {
 impl Gate {
     /// A closed gate before `target`.
     pub async fn closed(target: SocketAddr) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::before(target, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// A closed gate before `target`, at an address of the caller's choice.
+    pub async fn before(target: SocketAddr, at: SocketAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(at).await?;
         let addr = listener.local_addr()?;
         let (open, state) = watch::channel(false);
         let mut tasks = JoinSet::new();

@@ -1,4 +1,5 @@
-//! Requests at a fixed rate through Envoy, over kept-alive connections, that count everything but a 200 as failed.
+//! Requests at a fixed rate through one or more Envoys in turn, over kept-alive connections, that count everything but a
+//! 200 as failed.
 //!
 //! Open loop: a slow answer delays no later request, so an outage of one second costs one second of requests, as it does
 //! to real users. Nothing is retried by us. (hyper sends a request again whose pooled connection was closed before any
@@ -42,6 +43,17 @@ impl Report {
     }
 }
 
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Mix {
+    /// Requests a second, to all targets together.
+    pub rate: u32,
+    /// Each how many-th of them is a slow one; 0: none.
+    pub slow_every: u64,
+    /// How long the app takes for a slow one.
+    pub slow: Duration,
+}
+
 /// A running load.
 #[derive(Debug)]
 pub struct Load {
@@ -53,9 +65,14 @@ pub struct Load {
 impl Load {
     /// Sends `rate` requests a second to `target` until it is stopped.
     pub fn start(target: SocketAddr, rate: u32) -> Self {
+        Self::mixed(&[target], Mix { rate, slow_every: 0, slow: Duration::ZERO })
+    }
+
+    /// Sends such requests to the targets in turn until it is stopped.
+    pub fn mixed(targets: &[SocketAddr], mix: Mix) -> Self {
         let report = Arc::new(Mutex::new(Report::default()));
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(drive(format!("http://{target}/"), rate, report.clone(), stopped));
+        let task = tokio::spawn(drive(targets.to_vec(), mix, report.clone(), stopped));
         Self { report, stop, task }
     }
 
@@ -83,15 +100,20 @@ impl Load {
     }
 }
 
-async fn drive(url: String, rate: u32, report: Arc<Mutex<Report>>, mut stopped: watch::Receiver<bool>) {
+async fn drive(targets: Vec<SocketAddr>, mix: Mix, report: Arc<Mutex<Report>>, mut stopped: watch::Receiver<bool>) {
     let client = http::client(Duration::from_secs(5));
-    let mut ticks = interval(Duration::from_secs(1) / rate);
+    let mut ticks = interval(Duration::from_secs(1) / mix.rate);
     // After a stall of the machine, a burst of late requests would measure the burst.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut requests = JoinSet::new();
-    while !*stopped.borrow_and_update() {
+    for (nth, target) in (1_u64..).zip(targets.into_iter().cycle()) {
+        if *stopped.borrow_and_update() {
+            break;
+        }
         ticks.tick().await;
-        requests.spawn(one(client.clone(), url.clone(), report.clone()));
+        let slow = nth.checked_rem(mix.slow_every) == Some(0);
+        let path = if slow { format!("slow?ms={}", mix.slow.as_millis()) } else { String::new() };
+        requests.spawn(one(client.clone(), format!("http://{target}/{path}"), report.clone()));
         while requests.try_join_next().is_some() {}
     }
     requests.join_all().await;
@@ -107,7 +129,7 @@ async fn one(client: Client, url: String, report: Arc<Mutex<Report>>) {
     let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
     let count = match outcome {
         Ok((status, name)) if status == 200 => report.answered.entry(name.trim().to_owned()).or_default(),
-        Ok((status, text)) => report.failed.entry(format!("{status}: {text}")).or_default(),
+        Ok((status, text)) => report.failed.entry(format!("{url}: {status}: {text}")).or_default(),
         Err(error) => report.failed.entry(format!("{error:#}")).or_default(),
     };
     *count += 1;

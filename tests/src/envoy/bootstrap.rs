@@ -1,14 +1,26 @@
-//! The configuration of the Envoy under test: one listener, one EDS cluster over REST, no retries and no health checks
-//! of its own, so that whatever the registry does badly reaches the client.
+//! The configuration of the Envoy under test: one listener, one EDS cluster over REST, no retries and, unless a test wants
+//! them, no health checks of its own, so that whatever the registry does badly reaches the client.
 
 use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 
+/// Whether Envoy asks the hosts of the cluster itself, too. One that does keeps a host which is gone from the answer for
+/// as long as it passes, unless it is told otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthChecks {
+    /// It believes the registry alone.
+    Off,
+    /// It asks for `/health`.
+    On,
+    /// The same, with `ignore_health_on_host_removal`.
+    IgnoredOnRemoval,
+}
+
 /// A bootstrap whose ports are free ones.
-pub fn json(api: SocketAddr, service: &str, refresh: Duration) -> Value {
+pub fn json(api: SocketAddr, service: &str, refresh: Duration, checks: HealthChecks) -> Value {
     let refresh = format!("{}s", refresh.as_secs_f64());
-    json!({
+    let mut config = json!({
         "node": {"id": "e2e", "cluster": "e2e"},
         "admin": {"address": socket("127.0.0.1", 0)},
         "static_resources": {
@@ -46,7 +58,20 @@ pub fn json(api: SocketAddr, service: &str, refresh: Duration) -> Value {
                 },
             ],
         },
-    })
+    });
+    if checks != HealthChecks::Off {
+        let cluster = &mut config["static_resources"]["clusters"][0];
+        cluster["health_checks"] = json!([{
+            "timeout": "0.5s",
+            "interval": "0.5s",
+            "no_traffic_interval": "0.5s",
+            "unhealthy_threshold": 2,
+            "healthy_threshold": 1,
+            "http_health_check": {"path": "/health"},
+        }]);
+        cluster["ignore_health_on_host_removal"] = json!(checks == HealthChecks::IgnoredOnRemoval);
+    }
+    config
 }
 
 fn connection_manager(service: &str) -> Value {

@@ -5,6 +5,8 @@
 mod config;
 mod cookpad;
 mod death;
+mod deploy;
+mod ecs;
 mod eds;
 mod http;
 mod native;
@@ -13,7 +15,6 @@ mod refuse;
 mod restart;
 mod routing;
 mod sidecar;
-mod stop;
 mod store;
 
 use e2e::{

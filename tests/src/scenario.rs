@@ -1,0 +1,3 @@
+//! Long stories that the gate plays in a small size and a soak in full.
+
+pub mod deploy;
