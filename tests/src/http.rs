@@ -3,16 +3,24 @@
 use std::{sync::OnceLock, time::Duration};
 
 use anyhow::{Context, ensure};
-use reqwest::{Client, Method, header::HeaderMap};
+use reqwest::{Client, ClientBuilder, Method, header::HeaderMap};
 use serde_json::Value;
 
 /// A client that follows no redirect, uses no proxy, and gives up after `timeout`.
 pub fn client(timeout: Duration) -> Client {
+    builder(timeout).build().expect("an HTTP client")
+}
+
+/// The same that keeps no connection.
+pub fn bare_client(timeout: Duration) -> Client {
+    builder(timeout).pool_max_idle_per_host(0).build().expect("an HTTP client")
+}
+
+fn builder(timeout: Duration) -> ClientBuilder {
     static RING: OnceLock<()> = OnceLock::new();
     // reqwest insists on a TLS provider when it is built, also for plain http.
     RING.get_or_init(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    let client = Client::builder().timeout(timeout).no_proxy().redirect(reqwest::redirect::Policy::none());
-    client.build().expect("an HTTP client")
+    Client::builder().timeout(timeout).no_proxy().redirect(reqwest::redirect::Policy::none())
 }
 
 /// A whole answer.

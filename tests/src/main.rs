@@ -3,8 +3,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-const USAGE: &str =
-    "usage: e2e demo [--once] | soak NAME | api [OPTIONS] | sidecar [OPTIONS] | app NAME [ADDR] | floor DIR";
+const USAGE: &str = "usage: e2e demo [--once] | soak NAME | api [OPTIONS] | sidecar [OPTIONS] | app NAME [ADDR] | floor DIR | bare-probe URL";
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -29,6 +28,7 @@ fn ours(subcommand: &str, args: &[OsString]) -> ExitCode {
             ("demo", [once]) if once == "--once" => e2e::demo::run(true).await,
             ("soak", [name]) => e2e::soak::run(name).await,
             ("floor", [dir]) => e2e::soak::floor::run(dir).await,
+            ("bare-probe", [url]) => e2e::soak::footprint::probe(url).await,
             ("app", args) => e2e::app::run(args).await,
             _ => anyhow::bail!(USAGE),
         }

@@ -5,6 +5,7 @@ mod callgrind;
 mod cpu;
 mod deploy;
 pub mod floor;
+pub mod footprint;
 mod nginx;
 mod polls;
 mod wrk;
@@ -19,8 +20,9 @@ use crate::place;
 pub async fn run(name: &str) -> anyhow::Result<()> {
     match name {
         "deploy" => deploy::run().await,
+        "footprint" => footprint::run().await,
         "polls" => polls::run().await,
-        _ => bail!("no soak '{name}'; there are: deploy, polls"),
+        _ => bail!("no soak '{name}'; there are: deploy, footprint, polls"),
     }
 }
 

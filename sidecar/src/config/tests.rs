@@ -232,3 +232,16 @@ fn help_is_the_reference() {
     let Err(Halt::Shown(help)) = parse(["sds-sidecar", "--help"].map(OsString::from)) else { panic!("no help") };
     insta::assert_snapshot!(help);
 }
+
+#[test]
+fn the_readme_names_every_option_and_its_default() {
+    let readme = include_str!("../../README.md");
+    let command = <options::Options as clap::CommandFactory>::command();
+    for arg in command.get_arguments().chain(command.get_subcommands().flat_map(clap::Command::get_arguments)) {
+        let Some(name) = arg.get_env().map(|name| name.to_string_lossy()) else { continue };
+        let mut lines = readme.lines().filter(|line| line.contains(&format!("`{name}`")));
+        let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        let told = lines.any(|line| defaults.iter().all(|default| line.contains(&format!("`{default}`"))));
+        assert!(told, "{name}, by default {defaults:?}");
+    }
+}
