@@ -35,6 +35,7 @@ use std::{
 
 use anyhow::Context;
 use tokio::{net::TcpListener, signal::unix, sync::watch, task::JoinHandle};
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 pub use config::{Config, StoreKind};
 use sds_types::command::{Halt, MISCONFIGURED, Misconfigured};
@@ -87,13 +88,14 @@ fn misconfigured(wrong: &Misconfigured) -> ExitCode {
 fn log(config: &Config) {
     // The embedded store warns of each refused condition, which is an answer, and the SDK of each place without a
     // region before it comes to the next.
-    let filter = tracing_subscriber::EnvFilter::new(format!("dynoxide=error,aws_config=error,{}", config.log));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second server in one process, as in tests, keeps the first one's logging.
-    let _ = match config.log_format {
-        LogFormat::Text => builder.with_ansi(false).try_init().map_err(drop),
-        LogFormat::Json => builder.json().try_init().map_err(drop),
+    let filter = format!("dynoxide=error,aws_config=error,{}", config.log);
+    let filter: Targets = filter.parse().unwrap_or_default();
+    let (text, json) = match config.log_format {
+        LogFormat::Text => (Some(fmt::layer().with_writer(std::io::stderr).with_ansi(false)), None),
+        LogFormat::Json => (None, Some(fmt::layer().with_writer(std::io::stderr).json())),
     };
+    // A second server in one process, as in tests, keeps the first one's logging.
+    let _ = tracing_subscriber::registry().with(filter).with(text).with(json).try_init();
 }
 
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {

@@ -15,6 +15,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 mod admin;
 mod agent;
@@ -103,10 +104,13 @@ fn signals() -> anyhow::Result<watch::Receiver<u32>> {
 }
 
 fn log(log: &config::Log) {
-    let filter = tracing_subscriber::EnvFilter::new(&log.filter);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let filter: Targets = log.filter.parse().unwrap_or_default();
+    let (text, json) = match log.json {
+        false => (Some(fmt::layer()), None),
+        true => (None, Some(fmt::layer().json().flatten_event(true))),
+    };
     // An error says that the process logs already, as a test does.
-    let _ = if log.json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
+    let _ = tracing_subscriber::registry().with(filter).with(text).with(json).try_init();
 }
 
 fn misconfigured(error: &Misconfigured) -> ExitCode {

@@ -53,6 +53,21 @@ pub fn parse<O: CommandFactory + FromArgMatches>(args: impl IntoIterator<Item = 
     })
 }
 
+/// Checks a log filter, a list of levels and `target=level`, for both programs: `tracing_subscriber` takes a misspelt
+/// level for the name of a target, and then logs nothing.
+pub fn log_filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for part in text.split(',') {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        let twice = part.matches('=').count() > 1;
+        if twice || !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
+            let levels = LEVELS.join(", ");
+            return Err(format!("'{}' is not one of {levels}, nor target=level", part.escape_debug()));
+        }
+    }
+    Ok(text.to_owned())
+}
+
 #[allow(clippy::disallowed_methods, reason = "this file reads the environment; clap does not tell empty from unset")]
 fn set_to_nothing(arg: &clap::Arg) -> bool {
     arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
@@ -88,4 +103,19 @@ fn one_line(error: &clap::Error, command: &clap::Command) -> Misconfigured {
         }
     };
     Misconfigured { variable, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_filter_is_made_of_levels() {
+        for good in ["info", "WARN", "info,sds_sidecar=debug", "sds_api::registry=trace"] {
+            assert!(log_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["", "inof", "info,", "sds_api", "sds_api=loud", "a=b=info", "sds_api=debug inof", "info;debug"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+    }
 }

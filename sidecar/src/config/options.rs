@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use reqwest::Url;
-use sds_types::{Endpoint, Invalid, Label, parse_span};
+use sds_types::{Endpoint, Invalid, Label, command, parse_span};
 
 use super::Service;
 
@@ -72,7 +72,7 @@ pub struct Options {
     )]
     pub admin_listen: SocketAddr,
     /// What is logged: a level or a filter such as info,sds_sidecar=debug
-    #[arg(long, env = "SDS_LOG", value_name = "FILTER", default_value = "info", value_parser = filter)]
+    #[arg(long, env = "SDS_LOG", value_name = "FILTER", default_value = "info", value_parser = command::log_filter)]
     pub log: String,
     /// How it is logged
     #[arg(long, env = "SDS_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
@@ -165,8 +165,4 @@ fn host(text: &str) -> Result<IpAddr, Invalid> {
 fn loopback(text: &str) -> Result<SocketAddr, &'static str> {
     let address: SocketAddr = text.parse().map_err(|_| "is not ip:port, as in 127.0.0.1:9902")?;
     if address.ip().is_loopback() { Ok(address) } else { Err("is not a loopback address: metrics have no other guard") }
-}
-
-fn filter(text: &str) -> Result<String, String> {
-    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

@@ -17,6 +17,9 @@ use hyper::{
 use super::{Probe, connect, failure, tls};
 use crate::{config::Http, web};
 
+/// From here on hyper reads no more of a head; what it has read by then is at most twice as long.
+const HEAD_LIMIT: usize = web::BODY_LIMIT / 2;
+
 /// One request to the app at `app`; the caller sets the deadline. Both results are one.
 pub async fn probe(http: &Http, tls: Option<&tls::Client>, app: IpAddr) -> Result<Probe, Probe> {
     let host = http.host.as_ref().map_or_else(|| http.target.authority(app), ToString::to_string);
@@ -33,7 +36,7 @@ pub async fn probe(http: &Http, tls: Option<&tls::Client>, app: IpAddr) -> Resul
     headers.extend(http.headers.clone());
 
     let stream = connect::open(http.target, app, tls).await?;
-    let handshake = http1::Builder::new().max_buf_size(web::BODY_LIMIT).handshake(connect::hyper(stream)).await;
+    let handshake = http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(connect::hyper(stream)).await;
     let (mut app, connection) = handshake.map_err(|error| failure(&error))?;
     let exchange = async move {
         match app.send_request(request).await {

@@ -136,6 +136,7 @@ async fn answers() {
         (Say { data: vec![LONG; 2], ..told(b"", WELL) }, Some("the answer is longer than 16384 bytes")),
         (typed("text/html"), Some("not gRPC: content-type 'text/html'")),
         (Say { head: vec![], ..told(SERVING, WELL) }, Some("not gRPC: content-type ''")),
+        (Say { head: vec![GRPC, ("x-long", "x".repeat(20_000).leak())], ..told(SERVING, WELL) }, Some("HTTP/2: ")),
         (Say { status: 404, ..told(b"", WELL) }, Some("not gRPC: status 404 Not Found")),
         (Say { status: 302, ..only_trailers(&[("location", "/")]) }, Some("not gRPC: status 302 Found")),
     ] {

@@ -162,6 +162,16 @@ async fn endless_answers() {
 }
 
 #[tokio::test]
+async fn heads_have_a_limit_too() {
+    for (length, passes) in [(30_000, true), (70_000, false)] {
+        let head = format!("HTTP/1.1 200 OK\r\nx-a: {}\r\ncontent-length: 0\r\n\r\n", "b".repeat(length));
+        let address = saying(head, true).await;
+        let probe = probe(json!(format!("http://{address}/"))).await;
+        assert_eq!(probe == Probe::Pass, passes, "{length}: {probe:?}");
+    }
+}
+
+#[tokio::test]
 async fn dripped_answers() {
     let tick = Duration::from_millis(20);
     for head in ["", "HTTP/1.1 200 OK\r\nx-a: ", "HTTP/1.1 200 OK\r\n\r\n"] {
