@@ -3,13 +3,14 @@
 //! services as ECS does. So the very task definitions that the docs ship are what the tests deploy.
 //!
 //! ```text
-//! service (how many, which revision) -> task (the agent: starts, checks, stops) -> containers (processes)
-//!   schedule, pure                        order, health, pure      |-> metadata (what the endpoint answers)
+//! service (how many, which revision) -> agent (of one task: starts, checks, stops) -> containers (processes)
+//!   schedule, pure                        order, health, pure  |-> metadata (what the endpoint answers)
 //! ```
 //!
 //! All of ECS's own durations are divided by one number, [`Settings::scale`]. What an AWS network does and loopback does
 //! not is laid over the definition in one file, `ecs/loopback`.
 
+mod agent;
 mod container;
 pub mod definition;
 pub mod health;

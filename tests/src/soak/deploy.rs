@@ -1,5 +1,5 @@
 //! Rolling deploys in full size: ten tasks, replaced five times under load, with the registry started anew in the middle of
-//! the third time; then an app that needs a minute; then the same without a linger, which must fail requests.
+//! the third time; then in bridge mode; then an app that needs a minute; then without a linger, which must fail requests.
 
 use anyhow::{Context, ensure};
 
@@ -26,6 +26,9 @@ pub async fn run() -> anyhow::Result<()> {
     let outcome = play("replaced", &plan).await?;
     outcome.lost_nothing(&plan)?;
     ensure!(outcome.rate >= RATE, "only {:.0} requests a second were sent", outcome.rate);
+
+    let plan = Plan::plain(TASKS, 1, Definition::shipped("ec2-bridge")?);
+    play("replaced in bridge mode", &plan).await?.lost_nothing(&plan)?;
 
     let after = fargate.clone().with("app", deploy::READY_AFTER.0, deploy::READY_AFTER.1)?;
     let plan = Plan { rounds: 1, after, ..plain.clone() };

@@ -9,6 +9,7 @@ mod deploy;
 mod ecs;
 mod eds;
 mod http;
+mod modes;
 mod native;
 mod quarantine;
 mod refuse;
