@@ -6,7 +6,7 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use sds_types::{Health as Belief, Registration};
+use sds_types::{Health as Belief, Registration, command::Misconfigured};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
@@ -53,7 +53,8 @@ impl Agent {
             health: Health::new(config.thresholds),
             lifecycle: Lifecycle::new(config.lifecycle(), clock::unix_ms()),
             client: Client::new(&config.api, config.service.clone())?,
-            prober: Prober::new(&config.checks, config.timeout)?,
+            prober: Prober::new(&config.checks, config.timeout)
+                .map_err(|error| Misconfigured::new("SDS_CHECK", error.to_string()))?,
             identity: decide::decide(&config.given, None).ok(),
             config,
             metrics,
