@@ -22,7 +22,7 @@ use crate::{
     identity::{Identity, Sight},
     lifecycle::{Answer, Call, Known, Lifecycle, Request, Step},
     metrics::OfInstance,
-    probe::{Probe, Prober},
+    probe::{Probe, Prober, Unprepared},
 };
 
 /// The loop's longest sleep.
@@ -76,11 +76,12 @@ impl Agent {
         let start = Instant::now();
         let not_yet = Status { turned: Some(start), ready_until: None, registered_once: false, why_not: "starting" };
         let (status, receiver) = watch::channel(not_yet);
+        let unprepared = |error: Unprepared| config.misconfigured(nth, ("check", error.to_string()));
         let agent = Self {
             health: Health::new(instance.thresholds),
             lifecycle: Lifecycle::new(config.lifecycle(instance), clock::unix_ms()),
             client: Client::new(&config.api, instance.service.clone())?,
-            prober: Prober::new(&instance.checks, instance.timeout)?,
+            prober: Prober::new(&instance.checks, instance.timeout).map_err(unprepared)?,
             // A fleet that started as one does not probe as one.
             probe_at: start + instance.interval.mul_f64(fastrand::f64()),
             nth,

@@ -51,6 +51,7 @@ pub struct Config {
     pub admin: SocketAddr,
     /// What is logged, and how.
     pub log: Log,
+    form: Form,
 }
 
 /// One service that the task is an instance of.
@@ -130,6 +131,7 @@ impl Config {
             stop_timeout: options.stop_timeout,
             admin: options.admin_listen,
             log: Log { filter: options.log, json: options.log_format == options::LogFormat::Json },
+            form,
         };
         if config.places.interval.is_zero() {
             return Err(Misconfigured::new("SDS_METADATA_INTERVAL", "must be longer than 0"));
@@ -142,7 +144,7 @@ impl Config {
             return Err(Misconfigured::new("SDS_LINGER", reason));
         }
         for nth in 0..config.instances.len() {
-            config.fits(nth).map_err(|wrong| form.misconfigured(nth, wrong))?;
+            config.fits(nth).map_err(|wrong| config.misconfigured(nth, wrong))?;
         }
         Ok(config)
     }
@@ -176,6 +178,11 @@ impl Config {
         Ok(())
     }
 
+    /// What is wrong with the `nth` instance, named as it was written.
+    pub fn misconfigured(&self, nth: usize, wrong: Wrong) -> Misconfigured {
+        self.form.misconfigured(nth, wrong)
+    }
+
     /// What the lifecycle of one of its instances needs.
     pub fn lifecycle(&self, instance: &Instance) -> Settings {
         Settings {
@@ -188,7 +195,7 @@ impl Config {
 }
 
 /// What is wrong with a service: the field, and the reason.
-type Wrong = (&'static str, String);
+pub type Wrong = (&'static str, String);
 
 /// In which form the services were said, so that a mistake is named as it was written.
 #[derive(Debug, Clone, Copy)]

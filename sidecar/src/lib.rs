@@ -83,7 +83,7 @@ async fn run(config: Config, stop: watch::Receiver<u32>) -> anyhow::Result<ExitC
     let listener = TcpListener::bind(config.admin).await.map_err(taken)?;
     tracing::info!(addr = %listener.local_addr()?, "admin listening");
     let mut registry = prometheus_client::registry::Registry::default();
-    let (task, statuses) = task::Task::new(&config, stop, &mut registry)?;
+    let (task, statuses) = task::Task::new(config, stop, &mut registry)?;
     tokio::select! {
         ended = task.run() => ended.map(|()| ExitCode::SUCCESS),
         ended = admin::serve(listener, statuses, registry) => Err(anyhow::anyhow!("admin ended: {ended:?}")),

@@ -21,6 +21,7 @@ use crate::{
 
 /// One task's agents, ready to run.
 pub struct Task {
+    config: Config,
     agents: Vec<Agent>,
     watcher: Watcher,
 }
@@ -28,7 +29,7 @@ pub struct Task {
 impl Task {
     /// Prepares everything and calls nobody; `stop` counts how often the process was asked to stop.
     pub fn new(
-        config: &Config,
+        config: Config,
         stop: watch::Receiver<u32>,
         registry: &mut Registry,
     ) -> anyhow::Result<(Self, Statuses)> {
@@ -40,10 +41,10 @@ impl Task {
         let numbered = config.instances.iter().enumerate();
         let agents = numbered.map(|(nth, instance)| {
             let metrics = metrics.of(&instance.service, instance.wants.port);
-            Agent::new(config, nth, instance, shared.clone(), metrics)
+            Agent::new(&config, nth, instance, shared.clone(), metrics)
         });
         let (agents, statuses) = agents.collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip();
-        Ok((Self { agents, watcher }, statuses))
+        Ok((Self { config, agents, watcher }, statuses))
     }
 
     /// Runs to the end.
@@ -62,7 +63,7 @@ impl Task {
         };
         tokio::select! {
             ended = all => ended,
-            wrong = self.watcher.run() => Err(wrong.into()),
+            (nth, reason) = self.watcher.run() => Err(self.config.misconfigured(nth, ("container", reason)).into()),
         }
     }
 }

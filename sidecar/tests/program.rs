@@ -55,6 +55,20 @@ fn a_mistake_is_one_line_and_64() {
 }
 
 #[test]
+fn without_authorities_a_certificate_cannot_be_verified() {
+    let variables = [
+        ("SDS_CHECK", "https://:8443/"),
+        ("SDS_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("SSL_CERT_FILE", "/dev/null"),
+        ("SSL_CERT_DIR", "/dev/null"),
+    ];
+    let output = sidecar(&[&GOOD[..], &variables].concat()).output().unwrap();
+    let line = String::from_utf8(output.stderr).unwrap();
+    let expected = "SDS_CHECK: https://:8443/: this system has no certificate authorities: set 'ca' or 'skip_verify'\n";
+    assert_eq!((output.status.code(), line.as_str()), (Some(64), expected));
+}
+
+#[test]
 fn version_and_help_are_no_mistakes() {
     for flag in ["--version", "--help"] {
         let output = sidecar(&[]).arg(flag).output().unwrap();

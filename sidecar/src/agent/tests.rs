@@ -48,7 +48,7 @@ fn start(app: &StandIn, registry: &StandIn, more: &[&str]) -> Running {
     let args = given.chain(more.iter().map(|&arg| arg.to_owned())).map(std::ffi::OsString::from);
     let Ok(Command::Run(config)) = config::parse(args) else { panic!("a good configuration") };
     let (stop, stopped) = watch::channel(0);
-    let (task, mut statuses) = Task::new(&config, stopped, &mut Registry::default()).unwrap();
+    let (task, mut statuses) = Task::new(*config, stopped, &mut Registry::default()).unwrap();
     Running { stop, status: statuses.remove(0), ended: tokio::spawn(task.run()) }
 }
 

@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-use sds_types::{Endpoint, Invalid, Label, Locality, command::Misconfigured};
+use sds_types::{Endpoint, Invalid, Label, Locality};
 
 use super::{
     Given, Host, Identity, Seen, Wants,
@@ -50,9 +50,9 @@ pub enum Gap {
     /// An address that no client could use.
     #[error(transparent)]
     Unusable(#[from] Invalid),
-    /// No later document will help.
-    #[error(transparent)]
-    Wrong(#[from] Misconfigured),
+    /// Nobody can tell which container is the app, and no later document will help.
+    #[error("is required: which of {0} is the app?")]
+    Ambiguous(String),
 }
 
 fn not_yet(what: impl Into<String>) -> Gap {
@@ -142,8 +142,7 @@ fn choose<'a>(wants: &Wants, own: Option<&str>, task: &'a Task) -> Result<&'a Co
             }
             _ => {
                 let names: Vec<_> = others.iter().filter_map(|other| other.name.as_deref()).collect();
-                let reason = format!("is required: which of {} is the app?", names.join(", "));
-                Err(Misconfigured::new("SDS_CONTAINER", crate::web::shown(&reason)).into())
+                Err(Gap::Ambiguous(crate::web::shown(&names.join(", "))))
             }
         },
     }

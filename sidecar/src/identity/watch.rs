@@ -7,7 +7,6 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use reqwest::{Client, Url};
-use sds_types::command::Misconfigured;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, sleep_until},
@@ -45,8 +44,9 @@ pub struct Places {
 enum Blind {
     #[error(transparent)]
     Metadata(#[from] MetadataError),
-    #[error(transparent)]
-    Gap(#[from] Gap),
+    /// Of the instance with this number.
+    #[error("{1}")]
+    Gap(usize, Gap),
 }
 
 /// The loop and what it knows.
@@ -73,8 +73,8 @@ impl Watcher {
         Ok(Self { places, given, wants, client, documents: Documents::default(), sight, asked })
     }
 
-    /// Looks for ever; ends only when no look could help, with what must be mended.
-    pub async fn run(mut self) -> Misconfigured {
+    /// Looks for ever; ends only when no look could help, with the instance whose container must be named and why.
+    pub async fn run(mut self) -> (usize, String) {
         let mut failures = 0_u32;
         loop {
             let began = Instant::now();
@@ -90,7 +90,9 @@ impl Watcher {
                     }
                     self.places.interval
                 }
-                Err(Blind::Gap(Gap::Wrong(wrong))) if self.sight.borrow().is_none() => return wrong,
+                Err(Blind::Gap(nth, gap @ Gap::Ambiguous(_))) if self.sight.borrow().is_none() => {
+                    return (nth, gap.to_string());
+                }
                 Err(problem) => {
                     failures = failures.saturating_add(1);
                     if failures.is_power_of_two() {
@@ -125,13 +127,17 @@ impl Watcher {
                 self.documents.host = Some(imds::ask(&self.client, base).await?);
             }
         }
-        let decided = self.wants.iter().map(|wants| decide(&self.given, wants, &self.documents));
-        let decided = decided.collect::<Result<Vec<Seen>, Gap>>();
+        let decided = self
+            .wants
+            .iter()
+            .enumerate()
+            .map(|(nth, wants)| decide(&self.given, wants, &self.documents).map_err(|gap| Blind::Gap(nth, gap)));
+        let decided = decided.collect::<Result<Vec<Seen>, Blind>>();
         // Who the instances are stays as it was where a later document does not tell; what ECS wants is news all the same.
         if let Some(instances) = decided.as_ref().ok().cloned().or(before) {
             self.publish(instances);
         }
-        Ok(decided.map(drop)?)
+        decided.map(drop)
     }
 
     fn publish(&self, instances: Vec<Seen>) {

@@ -86,15 +86,18 @@ impl Client {
     }
 }
 
-/// Certificates are the one thing here that is wrong for ever, so the remedy is named.
+/// A wrong certificate stays wrong until somebody acts, so the remedy is named.
 fn explained(error: &std::io::Error) -> Probe {
+    use CertificateError::{BadSignature, NotValidForName, NotValidForNameContext, Other, UnknownIssuer};
     let remedy = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
-            "; 'ca' says who signed it"
+        Some(Error::InvalidCertificate(UnknownIssuer | BadSignature)) => "; 'ca' says who signed it",
+        Some(Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+            "; 'server_name' says which name it is for"
         }
-        Some(Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => "; 'server_name' says which name it is for",
+        // What `openssl req -x509` makes unless told otherwise; only the debug text tells it from the other others.
+        Some(Error::InvalidCertificate(Other(other))) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "; it is an authority's (CA:TRUE): make it with basicConstraints=CA:FALSE, or set 'skip_verify'"
+        }
         Some(Error::InvalidCertificate(_)) => "; 'skip_verify' believes any",
         _ => "",
     };

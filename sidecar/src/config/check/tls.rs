@@ -1,9 +1,9 @@
 //! Whom a check over TLS believes.
 //!
 //! By default a certificate must be good for the host as written and signed by an authority of the system. An app's
-//! certificate seldom names an address, so `server_name` says which name it has; `ca` says who signed it, and is read
-//! here, so that a wrong file stops the start and not the first probe. `skip_verify` believes anybody, which within one
-//! task is seldom a risk: then there is nothing left for `ca` to decide.
+//! certificate seldom names an address, so `server_name` says which name it has; `ca` says who signed it (itself, if it
+//! is no authority's), and is read here, so that a wrong file stops the start and not the first probe. `skip_verify`
+//! believes anybody, which within one task is seldom a risk: then there is nothing left for `ca` to decide.
 
 use std::{borrow::Cow, sync::Arc};
 

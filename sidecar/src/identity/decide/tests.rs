@@ -115,7 +115,7 @@ fn which_container_is_the_app() {
         )
     };
     let none = r#""Ports":null"#.to_owned();
-    let wrong = "SDS_CONTAINER: is required: which of app, log is the app?";
+    let wrong = "is required: which of app, log is the app?";
     for (document, expected) in [
         (task(&port(1), &none, "RUNNING"), "10.0.0.9:1 172.17.0.2  us-east-1b"),
         (task(&none, &port(2), "RUNNING"), "10.0.0.9:2 172.17.0.2  us-east-1b"),

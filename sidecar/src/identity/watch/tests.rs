@@ -140,5 +140,5 @@ async fn what_no_document_can_mend_ends_it() {
     let metadata = Some(format!("http://{}/v4/id", ecs.await.address).parse().unwrap());
     let (_sight, _, watcher) = watcher(Places { metadata, file: None, imds: None, interval: QUICK });
     let wrong = tokio::time::timeout(Duration::from_secs(10), watcher.run()).await.expect("an end");
-    assert_eq!(wrong.variable, "SDS_CONTAINER");
+    assert_eq!(wrong, (0, "is required: which of log, app is the app?".to_owned()));
 }

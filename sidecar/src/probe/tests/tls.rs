@@ -61,6 +61,19 @@ async fn a_self_signed_certificate_is_its_own_authority() {
 }
 
 #[tokio::test]
+async fn an_authority_is_no_app() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let leaf = params.self_signed(&key).unwrap();
+    let ca = leaf.pem();
+    let (address, _heard) = secured((leaf, key), &[], well).await;
+    let url = format!("https://localhost:{}/", address.port());
+    fails(&probe(json!({"url": url, "ca": ca})).await, "make it with basicConstraints=CA:FALSE, or set 'skip_verify'");
+    assert_eq!(probe(json!({"url": url, "skip_verify": true})).await, Probe::Pass);
+}
+
+#[tokio::test]
 async fn only_http_1_is_offered() {
     let ours = Authority::new();
     let (address, _heard) = secured(ours.leaf(&["a"], Age::Good), &["h2"], well).await;
