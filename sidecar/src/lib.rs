@@ -15,7 +15,6 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
-use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 mod admin;
 mod agent;
@@ -25,6 +24,7 @@ mod config;
 mod health;
 mod identity;
 mod lifecycle;
+mod log;
 mod metrics;
 mod probe;
 #[cfg(test)]
@@ -61,7 +61,7 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(why) => failed(&why),
         },
         Command::Run(config) => {
-            log(&config.log);
+            log::start(&config.log);
             runtime.block_on(async {
                 let stop = signals()?;
                 run(*config, stop).await
@@ -101,16 +101,6 @@ fn signals() -> anyhow::Result<watch::Receiver<u32>> {
         }
     });
     Ok(receiver)
-}
-
-fn log(log: &config::Log) {
-    let filter: Targets = log.filter.parse().unwrap_or_default();
-    let (text, json) = match log.json {
-        false => (Some(fmt::layer()), None),
-        true => (None, Some(fmt::layer().json().flatten_event(true))),
-    };
-    // An error says that the process logs already, as a test does.
-    let _ = tracing_subscriber::registry().with(filter).with(text).with(json).try_init();
 }
 
 fn misconfigured(error: &Misconfigured) -> ExitCode {

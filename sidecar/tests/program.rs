@@ -6,6 +6,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Output, Stdio},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -82,10 +83,20 @@ fn nobody_is_healthy_where_nobody_runs() {
     assert_eq!(nobody.status.code(), Some(1));
 }
 
-/// A registry that answers everything well, one request a connection.
-fn registry() -> String {
+/// Everything quick, and the admin page at whatever port is free.
+const HASTY: [(&str, &str); 5] = [
+    ("SDS_INTERVAL", "100ms"),
+    ("SDS_TIMEOUT", "50ms"),
+    ("SDS_LINGER", "100ms"),
+    ("SDS_STOP_TIMEOUT", "11"),
+    ("SDS_ADMIN_LISTEN", "127.0.0.1:0"),
+];
+
+/// A registry that answers everything well, one request a connection; with the methods that it was asked with.
+fn registry() -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    let (sender, asked) = mpsc::channel();
     let told = r#"{"lease_ms":3000,"heartbeat_ms":1000,"version":"v","vouched":true}"#;
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -101,9 +112,11 @@ fn registry() -> String {
             }
             let _ =
                 write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{told}", told.len());
+            let method = request.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+            let _ = sender.send(String::from_utf8_lossy(method).into_owned());
         }
     });
-    format!("http://{address}")
+    (format!("http://{address}"), asked)
 }
 
 /// The value after `addr=` in the line that tells the admin's address.
@@ -126,18 +139,9 @@ fn get(address: &str, path: &str) -> String {
 #[test]
 fn registers_is_healthy_and_ends_on_sigterm() {
     let app = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (api, check) = (registry(), format!("tcp://{}", app.local_addr().unwrap()));
-    let variables = [
-        ("SDS_API_URL", api.as_str()),
-        ("SDS_CHECK", &check),
-        ("SDS_INTERVAL", "100ms"),
-        ("SDS_TIMEOUT", "50ms"),
-        ("SDS_LINGER", "100ms"),
-        ("SDS_STOP_TIMEOUT", "11"),
-        ("SDS_ADMIN_LISTEN", "127.0.0.1:0"),
-        ("SDS_WEIGHT", ""),
-    ];
-    let mut child = sidecar(&[&GOOD[..], &variables].concat()).spawn().unwrap();
+    let ((api, _asked), check) = (registry(), format!("tcp://{}", app.local_addr().unwrap()));
+    let variables = [("SDS_API_URL", api.as_str()), ("SDS_CHECK", &check), ("SDS_WEIGHT", "")];
+    let mut child = sidecar(&[&GOOD[..], &HASTY, &variables].concat()).spawn().unwrap();
     let admin = admin(&mut child);
     let healthy = || sidecar(&[("SDS_ADMIN_LISTEN", &admin)]).arg("healthcheck").output().unwrap().status.success();
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -151,4 +155,32 @@ fn registers_is_healthy_and_ends_on_sigterm() {
     let signalled = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(signalled.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A log driver that is stuck, or that is gone: nobody reads the log, and the sidecar must not care.
+#[test]
+fn a_log_that_nobody_takes_stops_nothing() {
+    let (stuck, full) = std::io::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&full, 4096).unwrap();
+    (&full).write_all(&[b'x'; 4096]).unwrap();
+    let (reader, broken) = std::io::pipe().unwrap();
+    drop(reader);
+    let app = TcpListener::bind("127.0.0.1:0").unwrap();
+    for log in [full, broken] {
+        let ((api, asked), check) = (registry(), format!("tcp://{}", app.local_addr().unwrap()));
+        let variables =
+            [&GOOD[..], &HASTY, &[("SDS_API_URL", api.as_str()), ("SDS_CHECK", &check), ("SDS_LOG", "debug")]].concat();
+        let mut command = sidecar(&variables);
+        command.stderr(log.try_clone().unwrap()).stdout(log);
+        let mut child = command.spawn().unwrap();
+        let registered = asked.recv_timeout(Duration::from_secs(10));
+        let signalled = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        let goodbye = asked.iter().take_while(|method| registered.is_ok() && method != "DELETE").count();
+        if registered.is_err() {
+            child.kill().unwrap();
+        }
+        assert!(signalled.success() && goodbye > 0, "it registers and drains");
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    drop(stuck);
 }
