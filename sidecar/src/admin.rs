@@ -5,7 +5,7 @@
 //! instance was registered, and from then on as long as the loops turn, so that trouble with the registry, the
 //! metadata or the app holds a deploy but kills no task.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -16,6 +16,8 @@ use axum::{
 };
 use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, sync::watch, time::Instant};
+
+mod connections;
 
 /// The loop turns at least once a second; a machine that is this late is stuck.
 const STUCK: Duration = Duration::from_secs(10);
@@ -37,14 +39,14 @@ pub struct Status {
 pub type Statuses = Vec<watch::Receiver<Status>>;
 
 /// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, statuses: Statuses, registry: Registry) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, statuses: Statuses, registry: Registry) -> Infallible {
     let router = Router::new()
         .route("/livez", get(|State(shared): State<Shared>| async move { said(all(&shared, live)) }))
         .route("/readyz", get(|State(shared): State<Shared>| async move { said(all(&shared, ready)) }))
         .route("/healthcheck", get(|State(shared): State<Shared>| async move { said(all(&shared, registered)) }))
         .route("/metrics", get(metrics))
         .with_state(Shared { statuses, registry: Arc::new(registry) });
-    axum::serve(listener, router).await
+    connections::serve(listener, router).await
 }
 
 /// Asks for `path` at `address`, 2 s long; `Err` says why the answer is not 200.
@@ -103,6 +105,8 @@ async fn metrics(State(shared): State<Shared>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
 
     #[test]
@@ -124,5 +128,21 @@ mod tests {
             let shared = Shared { statuses, registry: Arc::default() };
             assert_eq!([live, ready, registered].map(|verdict| all(&shared, verdict).is_ok()), expected, "{case}");
         }
+    }
+
+    #[tokio::test]
+    async fn connections_that_ask_nothing_make_room_for_those_that_do() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, Vec::new(), Registry::default()));
+        let mut idle = Vec::new();
+        for _ in 0..100 {
+            idle.push(tokio::net::TcpStream::connect(address).await.unwrap());
+        }
+        assert_eq!(ask(address, "/livez").await, Ok(()));
+        let first = tokio::time::timeout(Duration::from_secs(2), idle[0].read_u8()).await;
+        assert!(first.expect("the oldest goes for the newest").is_err());
+        let last = tokio::time::timeout(Duration::from_secs(10), idle[99].read_u8()).await;
+        assert!(last.expect("nobody stays for long").is_err());
     }
 }

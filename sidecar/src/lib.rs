@@ -86,7 +86,7 @@ async fn run(config: Config, stop: watch::Receiver<u32>) -> anyhow::Result<ExitC
     let (task, statuses) = task::Task::new(config, stop, &mut registry)?;
     tokio::select! {
         ended = task.run() => ended.map(|()| ExitCode::SUCCESS),
-        ended = admin::serve(listener, statuses, registry) => Err(anyhow::anyhow!("admin ended: {ended:?}")),
+        never = admin::serve(listener, statuses, registry) => match never {},
     }
 }
 
