@@ -86,8 +86,7 @@ pub fn decide(given: &Given, wants: &Wants, documents: &Documents) -> Result<See
     let arn = task.task_arn.as_deref().unwrap_or_default();
     let zone = task.availability_zone.as_deref().filter(|zone| !zone.is_empty()).unwrap_or(&host.zone);
     let place = locality(given, region(arn, zone), zone);
-    let dead = app.known_status.as_deref() == Some("STOPPED");
-    let mut seen = seen(Endpoint::new(ip, port)?, check, place, wants, arn, Some(app), dead);
+    let mut seen = seen(Endpoint::new(ip, port)?, check, place, wants, arn, Some(app), stopped(app));
     if seen.identity.revision.is_empty()
         && let (Some(family), Some(revision)) = (&task.family, &task.revision)
     {
@@ -95,6 +94,15 @@ pub fn decide(given: &Given, wants: &Wants, documents: &Documents) -> Result<See
     }
     seen.identity.task_arn = label(arn);
     Ok(seen)
+}
+
+/// Whether the app's container has stopped, which its document may tell without an address; `None` if it does not say.
+pub fn is_dead(wants: &Wants, documents: &Documents) -> Option<bool> {
+    choose(wants, documents.own.as_deref(), documents.task.as_deref()?).ok().map(stopped)
+}
+
+fn stopped(app: &Container) -> bool {
+    app.known_status.as_deref() == Some("STOPPED")
 }
 
 fn seen(

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     Given, Seen, Sight, Wants,
-    decide::{Documents, Gap, decide, needs_host},
+    decide::{Documents, Gap, decide, is_dead, needs_host},
     hostfile, imds,
     metadata::{self, MetadataError},
 };
@@ -110,7 +110,6 @@ impl Watcher {
     }
 
     async fn look(&mut self) -> Result<(), Blind> {
-        let before = self.sight.borrow().as_ref().map(|sight| sight.instances.clone());
         if let Some(base) = &self.places.metadata {
             let source = metadata::Source::new(self.client.clone(), base.clone());
             if self.documents.own.is_none() {
@@ -127,17 +126,22 @@ impl Watcher {
                 self.documents.host = Some(imds::ask(&self.client, base).await?);
             }
         }
-        let decided = self
-            .wants
-            .iter()
-            .enumerate()
-            .map(|(nth, wants)| decide(&self.given, wants, &self.documents).map_err(|gap| Blind::Gap(nth, gap)));
-        let decided = decided.collect::<Result<Vec<Seen>, Blind>>();
-        // Who the instances are stays as it was where a later document does not tell; what ECS wants is news all the same.
-        if let Some(instances) = decided.as_ref().ok().cloned().or(before) {
+        let before = self.sight.borrow().clone();
+        let mut gap = None;
+        let seen =
+            self.wants.iter().enumerate().map(|(nth, wants)| match decide(&self.given, wants, &self.documents) {
+                Ok(seen) => Some(seen),
+                Err(missing) => {
+                    gap = gap.take().or(Some((nth, missing)));
+                    // Who it is stays as it was where a later document does not tell.
+                    let Seen { identity, app_dead } = before.as_ref()?.instances.get(nth)?.clone();
+                    Some(Seen { identity, app_dead: is_dead(wants, &self.documents).unwrap_or(app_dead) })
+                }
+            });
+        if let Some(instances) = seen.collect() {
             self.publish(instances);
         }
-        decided.map(drop)
+        gap.map_or(Ok(()), |(nth, gap)| Err(Blind::Gap(nth, gap)))
     }
 
     fn publish(&self, instances: Vec<Seen>) {

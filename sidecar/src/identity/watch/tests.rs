@@ -15,15 +15,26 @@ struct Running {
     look: Arc<Notify>,
 }
 
-fn watcher(places: Places) -> (watch::Receiver<Option<Arc<Sight>>>, Arc<Notify>, Watcher) {
+fn watcher(
+    places: Places,
+    given: Given,
+    wants: Vec<Wants>,
+) -> (watch::Receiver<Option<Arc<Sight>>>, Arc<Notify>, Watcher) {
     let ((sender, sight), look) = (watch::channel(None), Arc::new(Notify::new()));
-    let wants = vec![Wants { port: 80, ..Wants::default() }];
-    let watcher = Watcher::new(places, Given::default(), wants, sender, Arc::clone(&look)).unwrap();
+    let watcher = Watcher::new(places, given, wants, sender, Arc::clone(&look)).unwrap();
     (sight, look, watcher)
+}
+
+fn one() -> Vec<Wants> {
+    vec![Wants { port: 80, ..Wants::default() }]
 }
 
 /// A watcher that looks every `interval`.
 async fn running(document: Reply, interval: Duration) -> Running {
+    running_for(document, interval, Given::default(), one()).await
+}
+
+async fn running_for(document: Reply, interval: Duration, given: Given, wants: Vec<Wants>) -> Running {
     let document = Arc::new(Mutex::new(document));
     let served = Arc::clone(&document);
     let ecs = StandIn::start(move |_, heard| match heard.line.as_str() {
@@ -33,7 +44,7 @@ async fn running(document: Reply, interval: Duration) -> Running {
     });
     let ecs = ecs.await;
     let metadata = Some(format!("http://{}/v4/id", ecs.address).parse().unwrap());
-    let (sight, look, watcher) = watcher(Places { metadata, file: None, imds: None, interval });
+    let (sight, look, watcher) = watcher(Places { metadata, file: None, imds: None, interval }, given, wants);
     tokio::spawn(watcher.run());
     Running { ecs, document, sight, look }
 }
@@ -124,7 +135,7 @@ async fn the_host_is_asked_in_bridge_mode_and_outside_of_ecs() {
     let imds = StandIn::start(host).await;
     let url: Url = format!("http://{}", imds.address).parse().unwrap();
     let places = Places { metadata: None, file: None, imds: Some(url.clone()), interval: QUICK };
-    let (mut sight, _, alone) = watcher(places);
+    let (mut sight, _, alone) = watcher(places, Given::default(), one());
     tokio::spawn(alone.run());
     let seen = tokio::time::timeout(Duration::from_secs(10), sight.wait_for(Option::is_some)).await.unwrap().unwrap();
     assert_eq!(seen.as_ref().unwrap().instances[0].identity.endpoint.to_string(), "10.1.2.3:80");
@@ -138,7 +149,36 @@ async fn what_no_document_can_mend_ends_it() {
         false => say(200, r#"{"Name":"sds"}"#),
     });
     let metadata = Some(format!("http://{}/v4/id", ecs.await.address).parse().unwrap());
-    let (_sight, _, watcher) = watcher(Places { metadata, file: None, imds: None, interval: QUICK });
+    let (_sight, _, watcher) =
+        watcher(Places { metadata, file: None, imds: None, interval: QUICK }, Given::default(), one());
     let wrong = tokio::time::timeout(Duration::from_secs(10), watcher.run()).await.expect("an end");
     assert_eq!(wrong, (0, "is required: which of log, app is the app?".to_owned()));
+}
+
+/// A container that has stopped may have lost its address and its ports; the other one's news are news all the same.
+#[tokio::test]
+async fn who_is_dead_need_not_have_an_address() {
+    let container = |name: &str, status: &str, ip: &str, port: u16| {
+        format!(
+            r#"{{"Name":"{name}","KnownStatus":"{status}","Networks":[{{"NetworkMode":"bridge","IPv4Addresses":["{ip}"]}}],
+            "Ports":[{{"ContainerPort":80,"HostPort":{port}}}]}}"#
+        )
+    };
+    let task = |containers: &[String]| say(200, &format!(r#"{{"Containers":[{}]}}"#, containers.join(",")));
+    let wants = |name: &str| Wants { port: 80, container: Some(name.to_owned()), ..Wants::default() };
+    let given = Given { host: Some([10, 0, 0, 1].into()), ..Given::default() };
+    let both = [container("a", "RUNNING", "172.17.0.2", 1), container("b", "RUNNING", "172.17.0.3", 2)];
+    let mut running = running_for(task(&both), QUICK, given, vec![wants("a"), wants("b")]).await;
+    let told = |sight: &Sight| {
+        let told = |seen: &Seen| (seen.identity.endpoint.port(), seen.app_dead);
+        sight.instances.iter().map(told).collect::<Vec<_>>()
+    };
+    running.until(|sight| told(sight) == [(1, false), (2, false)]).await;
+    running.answer(task(&[container("a", "STOPPED", "", 0), container("b", "RUNNING", "172.17.0.3", 3)]));
+    running.until(|sight| told(sight) == [(1, true), (3, false)]).await;
+    // Not listed is not known.
+    running.answer(task(&[container("b", "RUNNING", "172.17.0.3", 4)]));
+    running.until(|sight| told(sight) == [(1, true), (4, false)]).await;
+    running.answer(task(&both));
+    running.until(|sight| told(sight) == [(1, false), (2, false)]).await;
 }
