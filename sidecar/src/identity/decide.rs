@@ -145,7 +145,7 @@ fn choose<'a>(wants: &Wants, own: Option<&str>, task: &'a Task) -> Result<&'a Co
         _ => match others.iter().copied().filter(publishes).collect::<Vec<_>>()[..] {
             [only] => Ok(only),
             // Ports come when a container starts.
-            [] if others.iter().any(|other| other.known_status.as_deref() != Some("RUNNING")) => {
+            [] if others.iter().any(|other| !matches!(other.known_status.as_deref(), Some("RUNNING" | "STOPPED"))) => {
                 Err(not_yet("not all containers of the task run"))
             }
             _ => {
@@ -200,7 +200,7 @@ fn region<'a>(arn: &'a str, zone: &'a str) -> &'a str {
 fn tag_of(image: &str) -> &str {
     let name = image.rsplit('/').next().unwrap_or_default();
     let name = name.split('@').next().unwrap_or_default();
-    name.split_once(':').map_or("", |(_, tag)| tag).trim_start_matches("latest")
+    name.split_once(':').map(|(_, tag)| tag).filter(|tag| *tag != "latest").unwrap_or_default()
 }
 
 /// What ECS says about the task is worth showing, but no reason not to register.

@@ -121,6 +121,8 @@ fn which_container_is_the_app() {
         (task(&none, &port(2), "RUNNING"), "10.0.0.9:2 172.17.0.2  us-east-1b"),
         (task(&none, &none, "PULLED"), "not all containers of the task run yet"),
         (task(&none, &none, "RUNNING"), wrong),
+        // One that has stopped, as a migration does that ran first, will never publish anything.
+        (task(&none, &none, "STOPPED"), wrong),
         (task(&port(1), &port(2), "PULLED"), wrong),
     ] {
         let told = told(decide(&Given::default(), &wants(80), &documents(&document)));
@@ -177,6 +179,7 @@ fn revision_tags_and_death() {
         ("registry:5000/shop/web:v7@sha256:00", "v7"),
         ("registry:5000/shop/web", "web:42"),
         ("web:latest", "web:42"),
+        ("web:latest-7", "latest-7"),
         ("web@sha256:00", "web:42"),
         ("", "web:42"),
     ] {
