@@ -206,7 +206,7 @@ impl Lifecycle {
     pub fn moves(&mut self, now: Elapsed) {
         if self.stage == Stage::Serving && self.moving.is_none() {
             self.moving = Some(now + PERSIST);
-            self.retry.at_once(now);
+            self.retry.anew(now);
         }
     }
 
@@ -278,7 +278,7 @@ impl Lifecycle {
         match (self.stage, self.moving) {
             (Stage::Serving, Some(until)) if self.in_flight.is_none() && left(until) => {
                 (self.moving, self.known) = (None, Known::Nothing);
-                self.retry.at_once(now);
+                self.retry.anew(now);
                 return Step::Move;
             }
             // Nobody ever was sent here.

@@ -58,10 +58,11 @@ impl Retry {
         self.not_before = now;
     }
 
-    /// Another stage: its calls start from no failure.
+    /// Another stage or another address: its calls start from no failure and no conflict.
     pub fn anew(&mut self, now: Elapsed) {
         self.failures = 0;
         self.conflict_until = None;
+        self.conflicts.clear();
         self.at_once(now);
     }
 

@@ -274,6 +274,13 @@ fn a_new_address_begins_when_the_old_one_is_left() {
     assert!(calls.last().is_some_and(|line| line.contains("put+")), "{calls:?}");
     // Nothing registered, nothing to leave.
     assert_eq!(timeline(&[(1_000, Event::Moves)], 9_000, |_, _| (ms(10), told())), ["1.0 moved"]);
+    // Who owns the old address keeps nobody away from the new one, and has not warned of anybody there.
+    let another = |at: Elapsed, request: &Request| match at < ms(4_000) {
+        true => (ms(10), superseded(request.sequence.incarnation)),
+        false => (ms(10), told()),
+    };
+    let calls = timeline(&script, 13_000, another);
+    assert_eq!(calls[3..], ["4.0 delete 103.4", "4.0 moved", "4.0 put+ 104.5"]);
     // One that drains stays where it is.
     let script = [(0, Event::Healthy), (1_000, Event::Sigterm), (2_000, Event::Moves)];
     let calls = timeline(&script, 60_000, |_, _| (ms(10), told()));
