@@ -2,7 +2,7 @@
 //!
 //! `/livez` is 200 while the agents' loops turn. `/readyz` is 200 while each instance is registered, healthy and within
 //! its lease. `/healthcheck` is what ECS's container health asks through `sds-sidecar healthcheck`: it passes once each
-//! instance was registered, and from then on as long as the loops turn, so that trouble with the registry, the
+//! instance was registered as fit, and from then on as long as the loops turn, so that trouble with the registry, the
 //! metadata or the app holds a deploy but kills no task.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
@@ -29,7 +29,7 @@ pub struct Status {
     pub turned: Option<Instant>,
     /// Until when the instance is registered and healthy.
     pub ready_until: Option<Instant>,
-    /// Whether it ever was registered.
+    /// Whether it ever was registered as fit.
     pub registered_once: bool,
     /// Why it is not ready.
     pub why_not: &'static str,

@@ -246,7 +246,7 @@ impl Lifecycle {
                         Call::Deregister(_) => Known::Nothing,
                     },
                 );
-                self.registered_once |= matches!(call, Call::Register(_));
+                self.registered_once |= matches!(call, Call::Register(Health::Healthy));
                 self.confirmed = Some(sent);
                 self.renew_at = self.retry.done(sent, now, told.as_ref(), jitter);
             }
@@ -344,7 +344,7 @@ impl Lifecycle {
         self.confirmed.filter(|_| fit).map(|at| at + self.retry.lease)
     }
 
-    /// Whether the registry ever acknowledged this instance.
+    /// Whether the registry ever acknowledged this instance as fit.
     pub fn registered_once(&self) -> bool {
         self.registered_once
     }

@@ -415,6 +415,19 @@ fn a_stuck_prober_stops_the_lease() {
     assert_eq!(calls, ["0.0 put+ 100.1", "10.0 put+ 100.2"]);
 }
 
+/// A deploy goes on once the new task was registered: one that came in sick would be all that is left of the old.
+#[test]
+fn registered_once_means_fit_once() {
+    let registered = |until| {
+        let script = [(0, Event::Healthy), (2_000, Event::Unhealthy), (20_000, Event::Healthy)];
+        let late = |at: Elapsed, _: &Request| if at < ms(5_000) { (ms(1), failed(false)) } else { (ms(1), told()) };
+        let (_, _, lifecycle) = play(SETTINGS, &script, until, 0.0, late);
+        (lifecycle.known(), lifecycle.registered_once())
+    };
+    assert_eq!(registered(15_000), (Known::Serving(Health::Unhealthy), false));
+    assert_eq!(registered(21_000), (Known::Serving(Health::Healthy), true));
+}
+
 #[test]
 fn ready_is_acknowledged_healthy_and_within_the_lease() {
     let at =
