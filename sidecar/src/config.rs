@@ -1,7 +1,7 @@
 //! What the sidecar is told to do, checked as a whole before anything starts.
 //!
 //! Each option is a flag and an environment variable, because ECS configures by environment (`config/options` names
-//! them, `config/check` reads the checks). A mistake is one line that names the variable, and exit 64: a task
+//! them, `probe/check` reads the checks). A mistake is one line that names the variable, and exit 64: a task
 //! definition is wrong until somebody edits it, so trying again would only hide it. One service is said by variables
 //! (`config/service`), several by JSON (`config/file`); both end as the same instances.
 
@@ -17,15 +17,14 @@ use crate::{
     health::Thresholds,
     identity::{Given, Wants, watch::Places},
     lifecycle::Settings,
+    probe::check::{Check, Host},
 };
 
-mod check;
 mod file;
 mod options;
 mod read;
 mod service;
 
-pub use check::{Check, Grpc, Host, Http, Kind, Target, Tls, Trust};
 pub use options::Awaited;
 pub use service::Service;
 

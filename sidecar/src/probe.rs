@@ -9,16 +9,16 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use crate::{
-    config::{Check, Kind},
-    identity::metadata::Task,
-};
+use crate::identity::metadata::Task;
 
+pub mod check;
 mod connect;
 mod ecs;
 mod grpc;
 mod http;
 mod tls;
+
+use check::{Check, Kind};
 
 /// One round's result.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use clap::Args;
 use sds_types::{Revision, ServiceName, Tags, Weight, parse_span};
 use serde::Deserialize;
 
-use super::{Check, Instance, Wrong, read};
-use crate::{health::Thresholds, identity::Wants};
+use super::{Instance, Wrong, read};
+use crate::{health::Thresholds, identity::Wants, probe::check::Check};
 
 /// One service that the task is an instance of.
 #[derive(Debug, Clone, Default, Args, Deserialize)]

@@ -234,6 +234,16 @@ fn help_is_the_reference() {
 }
 
 #[test]
+fn the_readmes_example_is_one() {
+    let readme = include_str!("../../README.md");
+    let start = readme.find("{\"services\":").expect("an example");
+    let json = readme[start..].split("```").next().unwrap();
+    let metadata = ("--ecs-container-metadata-uri-v4", "http://169.254.170.2/v4/id");
+    let config = config(&[&NONE[..], &[("--config", json), metadata]].concat());
+    assert_eq!((config.instances.len(), config.places.interval.as_secs()), (2, 5), "as often as the ecs:// check asks");
+}
+
+#[test]
 fn the_readme_names_every_option_and_its_default() {
     let readme = include_str!("../../README.md");
     let command = <options::Options as clap::CommandFactory>::command();

@@ -16,8 +16,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Probe, failure, tls};
-use crate::config::Target;
+use super::{Probe, check::Target, failure, tls};
 
 /// Bytes both ways, whatever is below.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -15,8 +15,8 @@ use http::{
     uri::Authority,
 };
 
-use super::{Probe, connect, failure, tls};
-use crate::{config::Grpc, web};
+use super::{Probe, check::Grpc, connect, failure, tls};
+use crate::web;
 
 mod wire;
 

@@ -14,8 +14,8 @@ use hyper::{
     header::{CONTENT_LENGTH, HOST, HeaderValue, USER_AGENT},
 };
 
-use super::{Probe, connect, failure, tls};
-use crate::{config::Http, web};
+use super::{Probe, check::Http, connect, failure, tls};
+use crate::web;
 
 /// From here on hyper reads no more of a head; what it has read by then is at most twice as long.
 const HEAD_LIMIT: usize = web::BODY_LIMIT / 2;

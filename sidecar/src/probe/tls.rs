@@ -16,8 +16,11 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Probe, failure};
-use crate::config::{Host, Target, Tls, Trust};
+use super::{
+    Probe,
+    check::{Host, Target, Tls, Trust},
+    failure,
+};
 
 /// The system's certificate authorities, loaded if anybody asks and then shared.
 #[derive(Default)]
