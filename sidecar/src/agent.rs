@@ -56,6 +56,8 @@ pub struct Agent {
     client: Client,
     prober: Prober,
     probe_at: Instant,
+    /// Since when the app is where it is: what a probe began before says nothing about it.
+    placed: Instant,
     /// Those that were heeded.
     signals: u32,
     /// Who the registry is told that this is, and who it is by now if that is another.
@@ -83,6 +85,7 @@ impl Agent {
             client: Client::new(&config.api, instance.service.clone())?,
             prober: Prober::new(&instance.checks, instance.timeout).map_err(unprepared)?,
             // A fleet that started as one does not probe as one.
+            placed: start,
             probe_at: start + instance.interval.mul_f64(fastrand::f64()),
             nth,
             instance: instance.clone(),
@@ -216,6 +219,10 @@ impl Agent {
                 if self.newer.as_ref().is_none_or(|newer| newer.endpoint != endpoint) {
                     tracing::warn!(from = %known.endpoint, to = %endpoint, "the app has another address");
                     self.lifecycle.moves(now);
+                    // Another container: that the one before it was well does not make this one fit for traffic.
+                    self.health.replaced(now);
+                    self.placed = Instant::now();
+                    self.probe_at = self.placed;
                 }
                 self.newer = Some(latest.clone());
             }
@@ -304,6 +311,9 @@ impl Agent {
     fn probed(&mut self, probe: &Probe, began: Instant) {
         let now = self.start.elapsed();
         self.metrics.probe(probe, began.elapsed().as_secs_f64());
+        if began < self.placed {
+            return;
+        }
         let wavered = self.health.wavers();
         let changed = self.health.observe(now, probe);
         self.probe_at = self.probe_at.min(began + self.pause());

@@ -4,7 +4,7 @@
 //! The first pass of all is trusted at once, since a starting app that answers is what everybody waits for. Failures
 //! within the start period do not count before that first pass; after the period they do, and such an app needs
 //! `rise` passes like any other that was sick. Until the first belief there is none, and nothing is registered.
-//! A probe that could not be made because of ourselves says nothing about the app, so it changes nothing.
+//! A container that takes the place of another is a starting app again. A probe that could not be made because of ourselves says nothing about the app, so it changes nothing.
 //!
 //! Every change reaches every Envoy, so an app that flaps is trusted more slowly the more it does: healthy again at
 //! most once in 10 s, and after more than 3 changes in 5 min by ever more passes. A drop is never delayed.
@@ -30,7 +30,7 @@ pub struct Thresholds {
     pub rise: u32,
     /// Failures in a row that make a healthy app unhealthy.
     pub fall: u32,
-    /// How long after the start failures do not count, unless the app has passed.
+    /// How long after its start an app's failures do not count, unless it has passed.
     pub start_period: Duration,
 }
 
@@ -38,6 +38,8 @@ pub struct Thresholds {
 #[derive(Debug)]
 pub struct Health {
     thresholds: Thresholds,
+    /// When the app's start began.
+    began: Duration,
     belief: Option<Belief>,
     ever_passed: bool,
     /// Probes in a row that contradict the belief.
@@ -50,7 +52,20 @@ pub struct Health {
 impl Health {
     /// Nothing is believed yet.
     pub fn new(thresholds: Thresholds) -> Self {
-        Self { thresholds, belief: None, ever_passed: false, against: 0, changes: VecDeque::new(), trusted: None }
+        Self {
+            thresholds,
+            began: Duration::ZERO,
+            belief: None,
+            ever_passed: false,
+            against: 0,
+            changes: VecDeque::new(),
+            trusted: None,
+        }
+    }
+
+    /// Another container is the app now, of which nothing is believed yet; flaps are remembered.
+    pub fn replaced(&mut self, now: Duration) {
+        (self.began, self.belief, self.ever_passed, self.against) = (now, None, false, 0);
     }
 
     /// What the lifecycle may act on: `None` until the app was healthy once.
@@ -69,7 +84,7 @@ impl Health {
             (Probe::Unknown(_), _) => return false,
             (Probe::Pass, None) => (Belief::Healthy, 1),
             (Probe::Pass, Some(_)) => (Belief::Healthy, self.rise(now)),
-            (Probe::Fail(_), None) if now < self.thresholds.start_period => return false,
+            (Probe::Fail(_), None) if now < self.began + self.thresholds.start_period => return false,
             (Probe::Fail(_), _) => (Belief::Unhealthy, self.thresholds.fall),
         };
         if self.belief == Some(seen) {

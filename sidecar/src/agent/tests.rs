@@ -194,7 +194,11 @@ async fn ecs(document: &Arc<Mutex<Reply>>) -> StandIn {
 
 /// An app that is well, a registry, the metadata and an agent that is to ask it, with no address given.
 async fn in_ecs(document: Reply, more: &[&str]) -> (StandIn, StandIn, Arc<Mutex<Reply>>, Running) {
-    let (app, registry) = (app(&Arc::new(AtomicU16::new(200))).await, StandIn::start(|_, _| told()).await);
+    in_ecs_beside(app(&Arc::new(AtomicU16::new(200))).await, document, more).await
+}
+
+async fn in_ecs_beside(app: StandIn, document: Reply, more: &[&str]) -> (StandIn, StandIn, Arc<Mutex<Reply>>, Running) {
+    let registry = StandIn::start(|_, _| told()).await;
     let document = Arc::new(Mutex::new(document));
     let ecs = ecs(&document).await;
     let metadata = format!("--ecs-container-metadata-uri-v4=http://{}/v4/id", ecs.address);
@@ -256,26 +260,34 @@ async fn a_dead_app_is_unhealthy_at_once_and_not_drained() {
     agent.ended().await;
 }
 
+/// Another port is another container, of which nothing is known yet.
 #[tokio::test]
-async fn a_new_port_is_registered_and_the_old_one_is_not_left_behind() {
+async fn a_new_port_is_registered_once_it_passes_and_the_old_one_is_not_left_behind() {
     let bridge = |port: u16| {
         let app = r#""Networks":[{"NetworkMode":"bridge","IPv4Addresses":["127.0.0.1"]}]"#;
         let ports = format!(r#""Ports":[{{"ContainerPort":80,"HostPort":{port},"HostIp":"0.0.0.0"}}]"#);
         say(200, &format!(r#"{{"Containers":[{{"Name":"sds"}},{{"Name":"app",{app},{ports}}}]}}"#))
     };
-    let given = [&LOOK[..], &["--host=10.0.0.1"]].concat();
-    let (_app, mut registry, document, _agent) = in_ecs(bridge(32768), &given).await;
-    assert_eq!(registry.next().await.line, "PUT /v1/services/web/instances/10.0.0.1:32768");
-    *document.lock().unwrap() = bridge(32769);
-    let mut lines = Vec::new();
-    while lines.len() < 2 {
-        let line = registry.next().await.line;
-        if line != "PUT /v1/services/web/instances/10.0.0.1:32768" {
-            lines.push(line.split('?').next().unwrap().to_owned());
-        }
-    }
+    // A fall that never comes: it is the address that ends the trust.
+    let given = [&LOOK[..], &["--host=10.0.0.1", "--fall=1000"]].concat();
+    let status = Arc::new(AtomicU16::new(200));
+    let (mut app, mut registry, document, _agent) = in_ecs_beside(app(&status).await, bridge(32768), &given).await;
     let path = "/v1/services/web/instances/10.0.0.1";
-    assert_eq!(lines, [format!("DELETE {path}:32768"), format!("PUT {path}:32769")]);
+    assert_eq!(registry.next().await.line, format!("PUT {path}:32768"));
+    status.store(503, Ordering::SeqCst);
+    *document.lock().unwrap() = bridge(32769);
+    let mut line = format!("PUT {path}:32768");
+    while line == format!("PUT {path}:32768") {
+        line = registry.next().await.line;
+    }
+    assert_eq!(line.split('?').next().unwrap(), format!("DELETE {path}:32768"));
+    app.rest();
+    for _ in 0..20 {
+        app.next().await;
+    }
+    assert!(registry.rest().is_empty(), "it starts, and is nobody's business yet");
+    status.store(200, Ordering::SeqCst);
+    assert_eq!(registry.next().await.line, format!("PUT {path}:32769"));
 }
 
 #[tokio::test]

@@ -93,6 +93,25 @@ fn a_dead_app_needs_no_failed_probes() {
     assert_eq!(health.belief(), Some(Belief::Unhealthy));
 }
 
+#[test]
+fn a_container_that_takes_its_place_starts_anew() {
+    let second = Duration::from_secs(1);
+    let mut health = health(2, 3, second * 5);
+    let fail = Probe::Fail("refused".into());
+    health.observe(second, &Probe::Pass);
+    health.observe(second * 100, &fail);
+    health.replaced(second * 101);
+    assert!(health.belief().is_none() && health.wavers());
+    for nth in 102..106 {
+        assert!(!health.observe(second * nth, &fail), "it has a start period of its own");
+    }
+    assert!(health.observe(second * 106, &Probe::Pass) && health.belief() == Some(Belief::Healthy));
+    // Trust comes back at most once in ten seconds, whoever is trusted.
+    health.replaced(second * 107);
+    assert!(!health.observe(second * 115, &Probe::Pass));
+    assert!(health.observe(second * 116, &Probe::Pass));
+}
+
 proptest! {
     #[test]
     fn whatever_an_app_does(probes in prop::collection::vec(0..3_u8, 1..400), rise in 1..12_u32, fall in 1..5_u32) {
