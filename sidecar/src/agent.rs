@@ -182,8 +182,15 @@ impl Agent {
         let latest = self.newer.as_ref().or(self.identity.as_ref());
         let app = latest.map_or(IpAddr::from([127, 0, 0, 1]), |identity| identity.app);
         let sight = self.shared.sight.borrow();
-        let task = sight.as_ref().filter(|sight| sight.at.elapsed() < STALE).and_then(|sight| sight.task.clone());
-        self.prober.clone().probe(app, task)
+        let sight = sight.as_ref().filter(|sight| sight.at.elapsed() < STALE);
+        let dead = sight.and_then(|sight| sight.instances.get(self.nth)).is_some_and(|seen| seen.app_dead);
+        if dead {
+            // Until it is started again.
+            self.shared.look.notify_one();
+        }
+        let probe = self.prober.clone().probe(app, sight.and_then(|sight| sight.task.clone()));
+        // Whoever would answer, it is not the app.
+        async move { if dead { Probe::Fail("ECS says that its container has stopped".into()) } else { probe.await } }
     }
 
     /// The task was looked at; tells whether a call in flight is given up for what was seen.

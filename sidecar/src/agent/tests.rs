@@ -250,11 +250,14 @@ async fn ecs_word_drains_and_the_process_stays_until_sigterm() {
 #[tokio::test]
 async fn a_dead_app_is_unhealthy_at_once_and_not_drained() {
     let long = ["--linger=1000s", "--stop-timeout=1010s"];
-    let (_app, mut registry, document, agent) = in_ecs(say(200, &task("", "")), &[&LOOK[..], &long].concat()).await;
+    let (mut app, mut registry, document, agent) = in_ecs(say(200, &task("", "")), &[&LOOK[..], &long].concat()).await;
     assert_eq!(word(&registry.next().await), "PUT healthy");
     // Its check still passes: only ECS knows.
     *document.lock().unwrap() = say(200, &task("", r#""KnownStatus":"STOPPED","#));
     assert_eq!(next_word(&mut registry, "PUT healthy").await, "PUT unhealthy");
+    app.rest();
+    registry.next().await;
+    assert!(app.rest().len() <= 1, "whoever answers there, it is not the app");
     agent.stop();
     assert_eq!(next_word(&mut registry, "PUT unhealthy").await, "DELETE");
     agent.ended().await;
