@@ -53,6 +53,14 @@ pub fn parse<O: CommandFactory + FromArgMatches>(args: impl IntoIterator<Item = 
     })
 }
 
+/// A value as a mistake repeats it: escaped, and without the user and the password that a URL may have in it.
+pub fn shown(value: &str) -> String {
+    match value.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, rest)) => format!("{scheme}://***@{}", rest.escape_debug()),
+        None => value.escape_debug().to_string(),
+    }
+}
+
 /// Checks a log filter, a list of levels and `target=level`, for both programs: `tracing_subscriber` takes a misspelt
 /// level for the name of a target, and then logs nothing.
 pub fn log_filter(text: &str) -> Result<String, String> {
@@ -88,12 +96,12 @@ fn one_line(error: &clap::Error, command: &clap::Command) -> Misconfigured {
     let reason = match (error.kind(), std::error::Error::source(error)) {
         (ErrorKind::MissingRequiredArgument, _) => "is required".into(),
         (_, Some(source)) => match value {
-            Some(value) if !source.to_string().contains(&value) => format!("'{}': {source}", value.escape_debug()),
+            Some(value) if !source.to_string().contains(&value) => format!("'{}': {source}", shown(&value)),
             _ => source.to_string(),
         },
         (ErrorKind::InvalidValue, None) => match (value, error.get(ContextKind::ValidValue)) {
             (Some(value), Some(ContextValue::Strings(valid))) => {
-                format!("'{}' is not one of {}", value.escape_debug(), valid.join(", "))
+                format!("'{}' is not one of {}", shown(&value), valid.join(", "))
             }
             _ => "needs a value".into(),
         },
@@ -108,6 +116,18 @@ fn one_line(error: &clap::Error, command: &clap::Command) -> Misconfigured {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistake_is_shown_without_a_password() {
+        for (value, expected) in [
+            ("http://me:pass@word@host:80/a@b", "http://***@b"),
+            ("http://me:pass@host:80/", "http://***@host:80/"),
+            ("http://host:80/", "http://host:80/"),
+            ("me@host\n", "me@host\\n"),
+        ] {
+            assert_eq!(shown(value), expected);
+        }
+    }
 
     #[test]
     fn a_log_filter_is_made_of_levels() {

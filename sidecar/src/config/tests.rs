@@ -195,6 +195,26 @@ fn each_mistake_in_the_json_names_its_place() {
     assert!(gone.starts_with("SDS_CONFIG_FILE: /nonexistent.json: "), "{gone}");
 }
 
+#[test]
+fn no_mistake_repeats_a_password() {
+    let check = |check: &str| format!(r#"{{"services":[{{"service":"web","port":80,"check":[{check}]}}]}}"#);
+    let (url, headers) =
+        (check(r#""http://me:hunter2@:80/""#), check(r#"{"url":"http://:80","headers":"a: hunter2"}"#));
+    let json = |text| [&NONE[..], &[("--config", text)]].concat();
+    for changes in [
+        vec![("--api-url", "http://me:hunter2@sds:80")],
+        vec![("--api-url", "http://a,http://me:hunter2@sds:80")],
+        vec![("--check", "http://me:hunter2@:80/")],
+        vec![("--check", "htp://me:hunter2@:80/")],
+        vec![("--ecs-container-metadata-uri-v4", "http://me:hunter2@ecs/")],
+        json(&url),
+        json(&headers),
+    ] {
+        let line = mistake(&changes);
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+}
+
 /// What editors and reviewers get is what the program reads.
 #[test]
 fn the_published_schema_is_that_of_the_types() {

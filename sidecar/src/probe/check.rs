@@ -9,6 +9,7 @@
 use std::{fmt, str::FromStr};
 
 use http::{HeaderMap, Method, uri::Authority, uri::PathAndQuery};
+use sds_types::command;
 use serde::{Deserialize, Deserializer, de};
 
 mod expect;
@@ -133,7 +134,7 @@ impl<'de> Deserialize<'de> for Check {
 
         fn read<E: de::Error>(object: object::Object) -> Result<Check, E> {
             let url = object.url.clone();
-            object.check().map_err(|reason| E::custom(format!("the check '{}': {reason}", url.escape_debug())))
+            object.check().map_err(|reason| E::custom(format!("the check '{}': {reason}", command::shown(&url))))
         }
 
         impl<'de> de::Visitor<'de> for Either {

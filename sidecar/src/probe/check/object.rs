@@ -35,7 +35,7 @@ pub struct Object {
     #[cfg_attr(test, schemars(length(min = 1)))]
     expect: Option<Vec<Statuses>>,
     /// http, https, grpc, grpcs: headers of the request. Their values are never logged.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "headers")]
     #[cfg_attr(test, schemars(with = "BTreeMap<String, String>"))]
     headers: BTreeMap<String, Secret>,
     /// http, https, grpc, grpcs: the Host header, in gRPC the authority [default: host and port of the target].
@@ -73,6 +73,14 @@ impl<'de> Deserialize<'de> for Secret {
         let text = String::deserialize(deserializer);
         text.map(Self).map_err(|_| de::Error::custom("the value of a header must be a text"))
     }
+}
+
+/// serde's own error would repeat a text that stands in the map's place.
+fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Secret>, D::Error> {
+    BTreeMap::deserialize(deserializer).map_err(|error: D::Error| match error.to_string() {
+        text if text.starts_with("invalid type: ") => de::Error::custom("must be an object, as in {\"x-probe\":\"1\"}"),
+        _ => error,
+    })
 }
 
 impl Object {
