@@ -12,16 +12,21 @@ use std::{
 
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join},
     net::TcpStream,
 };
 
 use super::{Probe, check::Target, failure, tls};
+use crate::web;
 
 /// Bytes both ways, whatever is below.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// The most that is read of a connection, whatever it is: an answer at its limit in the smallest pieces. Only so much
+/// of what is no answer (informational heads, HTTP/2's own frames) costs the sidecar its time.
+const READ_LIMIT: u64 = 8 * web::BODY_LIMIT as u64;
 
 /// One type for all, so that each protocol is compiled once.
 pub type Connection = Box<dyn Stream>;
@@ -44,6 +49,8 @@ pub async fn open(target: Target, app: IpAddr, tls: Option<&tls::Client>) -> Res
     let stream = tcp(&target.addresses(app)).await?;
     // One small write each way: waiting for more to send would only add to the app's time.
     let _ = stream.set_nodelay(true);
+    let (reader, writer) = stream.into_split();
+    let stream = join(reader.take(READ_LIMIT), writer);
     match tls {
         None => Ok(Box::new(stream)),
         Some(tls) => Ok(Box::new(tls.connect(target, app, stream).await?)),

@@ -186,3 +186,16 @@ fn our_own_wants_say_nothing_about_the_app() {
         assert_eq!(matches!(probe, Probe::Unknown(_)), unknown, "{probe:?}");
     }
 }
+
+#[tokio::test]
+async fn what_comes_besides_the_answer_is_bounded_too() {
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    let information = endless("", "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100), Duration::ZERO).await;
+    let pings = endless(settings, ping.repeat(100), Duration::ZERO).await;
+    for url in [format!("http://{information}/"), format!("grpc://{pings}")] {
+        let probe = probe(json!(url)).await;
+        let Probe::Fail(reason) = &probe else { panic!("{probe:?}") };
+        assert!(!reason.contains("no answer within"), "it was read for as long as the time allows: {reason}");
+    }
+}

@@ -13,12 +13,12 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     Probe,
     check::{Host, Target, Tls, Trust},
+    connect::Stream,
     failure,
 };
 
@@ -72,7 +72,7 @@ impl Client {
     }
 
     /// Agrees on keys with the app at the other end of `stream`.
-    pub async fn connect(&self, target: Target, app: IpAddr, stream: TcpStream) -> Result<TlsStream<TcpStream>, Probe> {
+    pub async fn connect<S: Stream>(&self, target: Target, app: IpAddr, stream: S) -> Result<TlsStream<S>, Probe> {
         let name = match (&self.name, target.host) {
             (Some(name), _) => name.clone(),
             (None, Host::App) => app.into(),
