@@ -3,9 +3,12 @@
 
 mod callgrind;
 mod cpu;
+mod deaths;
 mod deploy;
+mod flap;
 pub mod floor;
 mod nginx;
+mod outage;
 mod polls;
 mod wrk;
 
@@ -18,9 +21,12 @@ use crate::place;
 /// Runs one by its name.
 pub async fn run(name: &str) -> anyhow::Result<()> {
     match name {
+        "deaths" => deaths::run().await,
         "deploy" => deploy::run().await,
+        "flap" => flap::run().await,
+        "outage" => outage::run().await,
         "polls" => polls::run().await,
-        _ => bail!("no soak '{name}'; there are: deploy, polls"),
+        _ => bail!("no soak '{name}'; there are: deaths, deploy, flap, outage, polls"),
     }
 }
 
