@@ -16,8 +16,11 @@ mod quarantine;
 mod refuse;
 mod restart;
 mod routing;
+mod services;
 mod sidecar;
 mod store;
+mod task;
+mod waiting;
 
 use e2e::{
     play::{self, Pace},
