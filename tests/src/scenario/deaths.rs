@@ -26,14 +26,16 @@ use crate::{
 pub use case::{CASES, Case, Seen, Who};
 
 const LEASE: Duration = Duration::from_secs(6);
-const HEARTBEAT: Duration = Duration::from_secs(2);
+/// From one sign of life to the next.
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Who is silent is gone within.
 const GONE: Duration = Duration::from_secs(6 + 2);
 /// Fall x interval + timeout + 1 s, with the sidecar's short times of the harness.
 const HUNG: Duration = Duration::from_millis(3 * 500 + 300 + 1000);
 
-/// Plays all cases; an error names the one that broke its promise.
-pub async fn play(stage: &Stage) -> anyhow::Result<Vec<Seen>> {
+/// Plays all cases; an error names the one that broke its promise. All happens `later` than it could, so that who plays
+/// it again and again hits other moments between two heartbeats.
+pub async fn play(stage: &Stage, later: Duration) -> anyhow::Result<Vec<Seen>> {
     let api = Api::start(stage, &[("SDS_LEASE", "6s")]).await?;
     let mut pairs = try_join_all(CASES.map(|case| Pair::start(stage, &api, case))).await?;
     // Whoever shares a service with a task that dies stays.
@@ -47,6 +49,7 @@ pub async fn play(stage: &Stage) -> anyhow::Result<Vec<Seen>> {
     })
     .await?;
 
+    sleep(later).await;
     let suffer = async |pair: &mut Pair<'_>| pair.suffer().await.with_context(|| pair.case.to_string());
     let seen = try_join_all(pairs.iter_mut().map(suffer)).await?;
     ensure!(api.v1_endpoints(&service).await? == [neighbour.endpoint()], "{:?}", api.v1_endpoints(&service).await?);

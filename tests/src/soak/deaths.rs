@@ -1,4 +1,4 @@
-//! The matrix of deaths and hangs, ten times over.
+//! The matrix of deaths and hangs, ten times over, each time a tenth of a heartbeat later.
 
 use std::time::Duration;
 
@@ -7,19 +7,20 @@ use anyhow::Context;
 use super::say;
 use crate::{
     programs::Programs,
-    scenario::deaths::{self, CASES, Seen},
+    scenario::deaths::{self, CASES, HEARTBEAT, Seen},
     stage::Stage,
 };
 
-const TIMES: usize = 10;
+const TIMES: u32 = 10;
 
 /// Plays and prints.
 pub async fn run() -> anyhow::Result<()> {
     let mut all = Vec::new();
-    for _ in 0..TIMES {
+    for nth in 0..TIMES {
         let stage = Stage::new("soak-deaths", Programs::new(std::env::current_exe().context("finding this program")?))?;
         let logs = stage.log_book();
-        all.extend(deaths::play(&stage).await.inspect_err(|_| say(logs.tails()))?);
+        let later = HEARTBEAT * nth / TIMES;
+        all.extend(deaths::play(&stage, later).await.inspect_err(|_| say(logs.tails()))?);
     }
     say(format!("{TIMES} times each; a lease of 6 s, probes each 500 ms. Seconds, and what is promised."));
     say(format!("{:42} {:9} {:>6} {:>6} {:>6}   {:>12}", "", "becomes", "mean", "max", "bound", "back (max)"));

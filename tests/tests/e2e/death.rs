@@ -1,5 +1,7 @@
 //! What dies, hangs or hears no more is seen in the answers in the time that is promised, and what can come back does.
 
+use std::time::Duration;
+
 use e2e::scenario::deaths::{self, Seen};
 
 use crate::alone;
@@ -7,7 +9,7 @@ use crate::alone;
 #[test]
 fn deaths_and_hangs_are_seen_in_time() {
     alone("deaths_and_hangs_are_seen_in_time", async |stage| {
-        for Seen { case, became, took, bound, back } in deaths::play(stage).await? {
+        for Seen { case, became, took, bound, back } in deaths::play(stage, Duration::ZERO).await? {
             println!("{case}: {became}, {took:.1?} of {bound:?}, back after {back:.1?}");
         }
         Ok(())
