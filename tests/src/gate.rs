@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
@@ -104,8 +104,22 @@ impl Gate {
 }
 
 async fn pass(mut client: TcpStream, target: SocketAddr, mut state: watch::Receiver<State>) {
-    let Ok(born) = state.wait_for(|state| state.flow == Flow::Open).await.map(|state| state.forgotten) else { return };
+    // Who gives up while it is held is not passed on later: a thousand of those would be a flood of the gate's making.
+    let mut said = Vec::new();
+    let born = loop {
+        tokio::select! {
+            biased;
+            opened = state.wait_for(|state| state.flow == Flow::Open) => match opened {
+                Ok(state) => break state.forgotten,
+                Err(_) => return,
+            },
+            read = client.read_buf(&mut said) => if !matches!(read, Ok(1..)) { return },
+        }
+    };
     let Ok(mut server) = TcpStream::connect(target).await else { return };
+    if server.write_all(&said).await.is_err() {
+        return;
+    }
     let mut copy = pin!(copy_bidirectional(&mut client, &mut server));
     loop {
         let State { flow, forgotten } = *state.borrow_and_update();

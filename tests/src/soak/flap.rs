@@ -14,11 +14,15 @@ pub async fn run() -> anyhow::Result<()> {
     let stage = Stage::new("soak-flap", Programs::new(std::env::current_exe().context("finding this program")?))?;
     let outcome = flap::play(&stage, SPAN).await.inspect_err(|_| say(stage.log_book().tails()))?;
     let flap::Outcome { drops, pauses } = outcome;
-    say(format!("{} drops, the slowest arrived after {:.2?} (1.7 s are promised)", drops.len(), drops.iter().max()));
+    say(format!(
+        "{} drops, the slowest arrived after {:.2?} (1.7 s are promised)",
+        drops.len(),
+        drops.iter().max().copied().unwrap_or_default()
+    ));
     say(format!(
         "{} returns, the soonest {:.2?} after the one before (10 s are promised)",
         pauses.len(),
-        pauses.iter().min()
+        pauses.iter().min().copied().unwrap_or_default()
     ));
     Ok(())
 }
