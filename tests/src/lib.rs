@@ -13,6 +13,7 @@ pub mod demo;
 pub mod ecs;
 pub mod emulator;
 pub mod envoy;
+pub mod foreign;
 pub mod gate;
 pub mod http;
 pub mod load;

@@ -11,6 +11,7 @@ pub struct Sidecar {
     pub process: Process,
     /// Its loopback page.
     pub admin: SocketAddr,
+    client: reqwest::Client,
 }
 
 impl Sidecar {
@@ -31,7 +32,7 @@ impl Sidecar {
         command.envs(env.iter().copied());
         let mut process = stage.spawn(&format!("sds-sidecar of {}", app.name), command)?;
         let admin = process.address("admin listening addr=").await?;
-        Ok(Self { process, admin })
+        Ok(Self { process, admin, client: http::client(Duration::from_secs(5)) })
     }
 
     /// Stops it and then its app, in ECS's order: the app gets SIGTERM only once its sidecar has exited.
@@ -48,8 +49,7 @@ impl Sidecar {
 
     /// The status of a page of its own server.
     pub async fn page(&self, path: &str) -> anyhow::Result<u16> {
-        let client = http::client(Duration::from_secs(5));
         let url = format!("http://{}{path}", self.admin);
-        Ok(http::send(&client, reqwest::Method::GET, &url, &[], "").await?.status)
+        Ok(http::send(&self.client, reqwest::Method::GET, &url, &[], "").await?.status)
     }
 }

@@ -3,10 +3,13 @@
 
 mod callgrind;
 mod cpu;
+mod deaths;
 mod deploy;
+mod flap;
 pub mod floor;
 pub mod footprint;
 mod nginx;
+mod outage;
 mod polls;
 mod wrk;
 
@@ -19,10 +22,13 @@ use crate::place;
 /// Runs one by its name.
 pub async fn run(name: &str) -> anyhow::Result<()> {
     match name {
+        "deaths" => deaths::run().await,
         "deploy" => deploy::run().await,
+        "flap" => flap::run().await,
         "footprint" => footprint::run().await,
+        "outage" => outage::run().await,
         "polls" => polls::run().await,
-        _ => bail!("no soak '{name}'; there are: deploy, footprint, polls"),
+        _ => bail!("no soak '{name}'; there are: deaths, deploy, flap, footprint, outage, polls"),
     }
 }
 

@@ -13,6 +13,8 @@ use super::Elapsed;
 
 const FIRST: Duration = Duration::from_millis(500);
 const CAP: Duration = Duration::from_secs(10);
+/// However short the heartbeats are that were told.
+const CAP_LEAST: Duration = Duration::from_secs(1);
 /// While the process waits to end, it asks more often.
 const CAP_STOPPING: Duration = Duration::from_secs(1);
 const CONFLICT_PAUSE: Duration = Duration::from_secs(300);
@@ -112,7 +114,7 @@ impl Retry {
     }
 
     fn cap(&self, stopping: bool) -> Duration {
-        self.heartbeat.min(if stopping { CAP_STOPPING } else { CAP })
+        if stopping { CAP_STOPPING } else { self.heartbeat.clamp(CAP_LEAST, CAP) }
     }
 }
 

@@ -351,6 +351,16 @@ fn what_a_registry_asks_for_is_bounded() {
 }
 
 #[test]
+fn failures_are_asked_again_once_a_second_however_short_the_heartbeat() {
+    let hasty = Registered { lease_ms: 300, heartbeat_ms: 100, version: "v".into(), vouched: true };
+    let (calls, ..) = play(SETTINGS, &[(0, Event::Healthy)], 61_000, 1.0, |at, _| {
+        if at < ms(1_000) { (ms(1), Answer::Done(Some(hasty.clone()))) } else { (ms(1), failed(true)) }
+    });
+    let during = calls.iter().filter(|(at, _)| *at >= ms(1_000)).count();
+    assert!((55..=62).contains(&during), "{during} in a minute");
+}
+
+#[test]
 fn a_refusal_is_asked_again_at_the_slowest_pace() {
     let (calls, ..) =
         play(SETTINGS, &[(0, Event::Healthy)], 35_000, 1.0, |_, _| (ms(0), Answer::Refused("400".into())));

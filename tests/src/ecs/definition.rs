@@ -175,10 +175,16 @@ impl Definition {
     }
 
     /// The same with one variable of one container set otherwise.
-    pub fn with(mut self, container: &str, variable: &str, value: &str) -> anyhow::Result<Self> {
+    pub fn with(self, container: &str, variable: &str, value: &str) -> anyhow::Result<Self> {
+        self.changed(container, |container| {
+            container.environment.insert(variable.to_owned(), value.to_owned());
+        })
+    }
+
+    /// The same with one container changed.
+    pub fn changed(mut self, container: &str, change: impl FnOnce(&mut Container)) -> anyhow::Result<Self> {
         let found = self.container_definitions.iter_mut().find(|c| c.name == container);
-        let found = found.with_context(|| format!("no container '{container}' in {}", self.family))?;
-        found.environment.insert(variable.to_owned(), value.to_owned());
+        change(found.with_context(|| format!("no container '{container}' in {}", self.family))?);
         Ok(self)
     }
 }

@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::oneshot};
 
 pub use document::{Identity, file};
 pub use fault::Fault;
@@ -52,7 +52,8 @@ struct Shared {
 pub struct Metadata {
     addr: SocketAddr,
     shared: Arc<Shared>,
-    server: Arc<Mutex<JoinSet<()>>>,
+    /// The server ends, and closes its idle connections, when this is dropped.
+    server: Arc<Mutex<Option<oneshot::Sender<()>>>>,
 }
 
 impl Metadata {
@@ -86,9 +87,9 @@ impl Metadata {
         *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    /// Refuses connections.
+    /// Refuses connections, and ends those that stand.
     pub fn go_away(&self) {
-        self.server.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Listens again, at the same address.
@@ -108,8 +109,10 @@ impl Metadata {
             .route("/v4/{id}", get(async |State(shared), Path(id): Path<String>| answer(shared, &id, false).await))
             .route("/v4/{id}/task", get(async |State(shared), Path(id): Path<String>| answer(shared, &id, true).await))
             .with_state(self.shared.clone());
-        let serve = async move { drop(axum::serve(listener, routes).await) };
-        self.server.lock().unwrap_or_else(PoisonError::into_inner).spawn(serve);
+        let (stop, stopped) = oneshot::channel();
+        let serve = axum::serve(listener, routes).with_graceful_shutdown(async { drop(stopped.await) });
+        tokio::spawn(async move { drop(serve.await) });
+        self.server.lock().unwrap_or_else(PoisonError::into_inner).replace(stop);
     }
 }
 

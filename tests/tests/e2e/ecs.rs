@@ -10,13 +10,12 @@ use e2e::{
         definition::Definition,
         health::Health,
         history::What,
-        metadata::Fault,
         task::{Phase, Task},
     },
     http,
     process::Signal,
     stage::Stage,
-    wait::{SOON, throughout, until},
+    wait::{SOON, until},
 };
 use serde_json::{Value, json};
 
@@ -233,50 +232,6 @@ fn the_metadata_tell_of_each_network_mode() {
             .await?;
             ensure!(task.history.when("sds-sidecar", &What::Signalled(Signal::TERM)).is_none());
             ended(&task).await?;
-        }
-        Ok(())
-    });
-}
-
-#[test]
-fn metadata_that_fail_delay_a_registration_and_undo_none() {
-    alone("metadata_that_fail_delay_a_registration_and_undo_none", async |stage| {
-        let api = Api::start(stage, &[("SDS_LEASE", "3s")]).await?;
-        let faults = [
-            Fault::Status(429),
-            Fault::Status(500),
-            Fault::Html,
-            Fault::Huge,
-            Fault::Silence,
-            Fault::Early,
-            Fault::edited(|task| *task = json!([])),
-        ];
-        let mut tasks = Vec::new();
-        for fault in faults.clone() {
-            let settings = Settings { metadata: Some(fault), ..Settings::new(api.addr) };
-            tasks.push(Ecs::new(stage, settings).run_task(&Definition::shipped("fargate")?, 1).await?);
-        }
-        throughout("nobody is registered", Duration::from_secs(2), async || {
-            ensure!(api.v1("web").await?.is_empty());
-            Ok(())
-        })
-        .await?;
-        for task in &tasks {
-            task.metadata.fail(None);
-        }
-        let serve = async || {
-            let healthy = api.v1("web").await?.len();
-            ensure!(healthy == tasks.len(), "{healthy} are registered");
-            Ok(())
-        };
-        until("all to be registered", SOON, serve).await?;
-        for (task, fault) in tasks.iter().zip(faults) {
-            task.metadata.fail(Some(fault));
-        }
-        throughout("all stay for more than a lease", Duration::from_secs(5), serve).await?;
-        ensure!(tasks.iter().all(|task| task.status().phase == Phase::Running));
-        for task in &tasks {
-            ensure!(task.metadata.asked() < 40, "asked {} times", task.metadata.asked());
         }
         Ok(())
     });

@@ -2,21 +2,27 @@
 //!
 //! `E2E_BIN_DIR=dir cargo test -p e2e` runs the same against `dir/sds-api` and `dir/sds-sidecar`.
 
+mod answers;
 mod config;
 mod cookpad;
 mod death;
 mod deploy;
 mod ecs;
 mod eds;
+mod flap;
 mod http;
 mod modes;
 mod native;
+mod outage;
 mod quarantine;
 mod refuse;
 mod restart;
 mod routing;
+mod services;
 mod sidecar;
 mod store;
+mod task;
+mod waiting;
 
 use e2e::{
     play::{self, Pace},

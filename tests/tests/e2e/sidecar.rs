@@ -13,9 +13,9 @@ use e2e::{
     wait::{SOON, throughout, until},
 };
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 
-use crate::play;
+use crate::{alone, play};
 
 #[test]
 fn it_waits_for_registry_and_app() {
@@ -173,5 +173,29 @@ fn it_checks_by_connecting_too() {
         ensure!(api.status("tcp", &app.endpoint()).await? == "healthy");
         app.process.kill().await?;
         api.until_status("tcp", &app.endpoint(), "unhealthy", SOON).await
+    });
+}
+
+#[test]
+fn who_stays_unhealthy_for_too_long_is_deregistered() {
+    alone("who_stays_unhealthy_for_too_long_is_deregistered", async |stage| {
+        let api = Api::start(stage, &[]).await?;
+        let app = App::start(stage, "app").await?;
+        let env = [("SDS_DEREGISTER_AFTER", "2s")];
+        let mut sidecar = Sidecar::start(stage, api.addr, "web", &app, &env).await?;
+        let at = app.endpoint();
+        api.until_status("web", &at, "healthy", SOON).await?;
+        app.mode("sick").await?;
+        api.until_status("web", &at, "unhealthy", SOON).await?;
+        let sick = Instant::now();
+        api.until_status("web", &at, "absent", Duration::from_secs(3)).await?;
+        ensure!(sick.elapsed() > Duration::from_millis(1500), "gone after {:?}", sick.elapsed());
+        ensure!(sidecar.page("/livez").await? == 200 && sidecar.page("/healthcheck").await? == 200);
+        app.mode("ok").await?;
+        api.until_status("web", &at, "healthy", SOON).await?;
+        // Its later life ends as any other.
+        let status = sidecar.process.stop(SOON).await?;
+        ensure!(status.success() && api.status("web", &at).await? == "absent", "{status}");
+        Ok(())
     });
 }
