@@ -4,7 +4,8 @@
 //! The first pass of all is trusted at once, since a starting app that answers is what everybody waits for. Failures
 //! within the start period do not count before that first pass; after the period they do, and such an app needs
 //! `rise` passes like any other that was sick. Until the first belief there is none, and nothing is registered.
-//! A container that takes the place of another is a starting app again. A probe that could not be made because of ourselves says nothing about the app, so it changes nothing.
+//! A container that takes the place of another is a starting app again. A probe that could not be made because of
+//! ourselves says nothing about the app, so it changes nothing.
 //!
 //! Every change reaches every Envoy, so an app that flaps is trusted more slowly the more it does: healthy again at
 //! most once in 10 s, and after more than 3 changes in 5 min by ever more passes. A drop is never delayed.
