@@ -27,7 +27,7 @@ use crate::{
 
 /// The loop's longest sleep.
 const TURN: Duration = Duration::from_secs(1);
-/// A document of the task that is older is no evidence for a check.
+/// A document of the task that is older, or was not renewed for three looks, is no evidence for a check.
 const STALE: Duration = Duration::from_secs(30);
 
 /// Something under way, if anything is.
@@ -56,6 +56,8 @@ pub struct Agent {
     client: Client,
     prober: Prober,
     probe_at: Instant,
+    /// How old the last look at the task may be.
+    stale: Duration,
     /// Since when the app is where it is: what a probe began before says nothing about it.
     placed: Instant,
     /// Those that were heeded.
@@ -86,6 +88,7 @@ impl Agent {
             prober: Prober::new(&instance.checks, instance.timeout).map_err(unprepared)?,
             // A fleet that started as one does not probe as one.
             placed: start,
+            stale: STALE.max(config.places.interval.saturating_mul(3)),
             probe_at: start + instance.interval.mul_f64(fastrand::f64()),
             nth,
             instance: instance.clone(),
@@ -182,7 +185,7 @@ impl Agent {
         let latest = self.newer.as_ref().or(self.identity.as_ref());
         let app = latest.map_or(IpAddr::from([127, 0, 0, 1]), |identity| identity.app);
         let sight = self.shared.sight.borrow();
-        let sight = sight.as_ref().filter(|sight| sight.at.elapsed() < STALE);
+        let sight = sight.as_ref().filter(|sight| sight.at.elapsed() < self.stale);
         let dead = sight.and_then(|sight| sight.instances.get(self.nth)).is_some_and(|seen| seen.app_dead);
         if dead {
             // Until it is started again.
