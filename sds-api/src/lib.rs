@@ -38,7 +38,7 @@ use tokio::{net::TcpListener, signal::unix, sync::watch, task::JoinHandle};
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 pub use config::{Config, StoreKind};
-use sds_types::command::{Halt, MISCONFIGURED, Misconfigured};
+use sds_types::command::{self, Halt, MISCONFIGURED, Misconfigured};
 
 use address::AddressPolicy;
 use config::LogFormat;
@@ -58,6 +58,9 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(Halt::Wrong(wrong)) => return misconfigured(&wrong),
     };
     log(&config);
+    for variable in command::unknown_variables::<Config>() {
+        tracing::warn!(variable, "is set, and no option of this program");
+    }
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }

@@ -5,7 +5,7 @@
 //! instance was registered as fit, and from then on as long as the loops turn, so that trouble with the registry, the
 //! metadata or the app holds a deploy but kills no task.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -23,7 +23,7 @@ mod connections;
 const STUCK: Duration = Duration::from_secs(10);
 
 /// What the agent publishes with each turn of its loop.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Status {
     /// When the loop last turned; `None` once it is done.
     pub turned: Option<Instant>,
@@ -32,7 +32,7 @@ pub struct Status {
     /// Whether it ever was registered as fit.
     pub registered_once: bool,
     /// Why it is not ready.
-    pub why_not: &'static str,
+    pub why_not: Cow<'static, str>,
 }
 
 /// What the agents published last, one for each instance.
@@ -53,7 +53,7 @@ pub async fn serve(listener: TcpListener, statuses: Statuses, registry: Registry
 pub async fn ask(address: SocketAddr, path: &str) -> Result<(), String> {
     let client = crate::web::client(false).timeout(Duration::from_secs(2)).build();
     let answer = client.map_err(|error| crate::web::cause(&error))?.get(format!("http://{address}{path}")).send();
-    let answer = answer.await.map_err(|error| crate::web::cause(&error))?;
+    let answer = answer.await.map_err(|error| format!("{address}: {}", crate::web::cause(&error)))?;
     if answer.status() == StatusCode::OK {
         return Ok(());
     }
@@ -67,25 +67,28 @@ struct Shared {
     registry: Arc<Registry>,
 }
 
+/// `Err` says why not.
+type Verdict = Result<(), Cow<'static, str>>;
+
 /// The first objection, if any.
-fn all(shared: &Shared, verdict: fn(&Status) -> Result<(), &'static str>) -> Result<(), &'static str> {
+fn all(shared: &Shared, verdict: fn(&Status) -> Verdict) -> Verdict {
     shared.statuses.iter().try_for_each(|status| verdict(&status.borrow()))
 }
 
-fn live(status: &Status) -> Result<(), &'static str> {
-    if status.turned.is_none_or(|turned| turned.elapsed() < STUCK) { Ok(()) } else { Err("the loop is stuck") }
+fn live(status: &Status) -> Verdict {
+    if status.turned.is_none_or(|turned| turned.elapsed() < STUCK) { Ok(()) } else { Err("the loop is stuck".into()) }
 }
 
-fn ready(status: &Status) -> Result<(), &'static str> {
-    if status.ready_until.is_some_and(|until| Instant::now() < until) { Ok(()) } else { Err(status.why_not) }
+fn ready(status: &Status) -> Verdict {
+    if status.ready_until.is_some_and(|until| Instant::now() < until) { Ok(()) } else { Err(status.why_not.clone()) }
 }
 
-fn registered(status: &Status) -> Result<(), &'static str> {
+fn registered(status: &Status) -> Verdict {
     live(status)?;
-    if status.registered_once { Ok(()) } else { Err(status.why_not) }
+    if status.registered_once { Ok(()) } else { Err(status.why_not.clone()) }
 }
 
-fn said(verdict: Result<(), &'static str>) -> Response {
+fn said(verdict: Verdict) -> Response {
     match verdict {
         Ok(()) => (StatusCode::OK, "ok\n").into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
@@ -112,19 +115,23 @@ mod tests {
     #[test]
     fn three_questions() {
         let now = Instant::now();
-        let fit =
-            Status { turned: Some(now), ready_until: now.checked_add(STUCK), registered_once: true, why_not: "why" };
+        let fit = || Status {
+            turned: Some(now),
+            ready_until: now.checked_add(STUCK),
+            registered_once: true,
+            why_not: "why".into(),
+        };
         let cases = [
-            ("fit", fit, [true, true, true]),
-            ("lease over", Status { ready_until: Some(now), ..fit }, [true, false, true]),
-            ("not healthy", Status { ready_until: None, ..fit }, [true, false, true]),
-            ("never registered", Status { ready_until: None, registered_once: false, ..fit }, [true, false, false]),
-            ("done", Status { turned: None, ready_until: None, ..fit }, [true, false, true]),
-            ("stuck", Status { turned: now.checked_sub(STUCK), ..fit }, [false, true, false]),
+            ("fit", fit(), [true, true, true]),
+            ("lease over", Status { ready_until: Some(now), ..fit() }, [true, false, true]),
+            ("not healthy", Status { ready_until: None, ..fit() }, [true, false, true]),
+            ("never registered", Status { ready_until: None, registered_once: false, ..fit() }, [true, false, false]),
+            ("done", Status { turned: None, ready_until: None, ..fit() }, [true, false, true]),
+            ("stuck", Status { turned: now.checked_sub(STUCK), ..fit() }, [false, true, false]),
         ];
         for (case, status, expected) in cases {
             // One is not enough: each instance must be fit.
-            let statuses = vec![watch::channel(fit).1, watch::channel(status).1];
+            let statuses = vec![watch::channel(fit()).1, watch::channel(status).1];
             let shared = Shared { statuses, registry: Arc::default() };
             assert_eq!([live, ready, registered].map(|verdict| all(&shared, verdict).is_ok()), expected, "{case}");
         }

@@ -5,7 +5,7 @@
 //! loop turns at least once a second, which is what /livez sees. A task has one for each of its services and ports;
 //! they share the signals, what is known of the task, and nothing else.
 
-use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use sds_types::{Health as Belief, Registration};
 use tokio::{
@@ -24,6 +24,8 @@ use crate::{
     metrics::OfInstance,
     probe::{Probe, Prober, Unprepared},
 };
+
+mod tell;
 
 /// The loop's longest sleep.
 const TURN: Duration = Duration::from_secs(1);
@@ -60,6 +62,9 @@ pub struct Agent {
     stale: Duration,
     /// Since when the app is where it is: what a probe began before says nothing about it.
     placed: Instant,
+    /// Probes in a row that did not pass, and why the last one did not.
+    not_passed: u32,
+    why: String,
     /// Those that were heeded.
     signals: u32,
     /// Who the registry is told that this is, and who it is by now if that is another.
@@ -78,7 +83,8 @@ impl Agent {
         metrics: OfInstance,
     ) -> anyhow::Result<(Self, watch::Receiver<Status>)> {
         let start = Instant::now();
-        let not_yet = Status { turned: Some(start), ready_until: None, registered_once: false, why_not: "starting" };
+        let not_yet =
+            Status { turned: Some(start), ready_until: None, registered_once: false, why_not: "starting".into() };
         let (status, receiver) = watch::channel(not_yet);
         let unprepared = |error: Unprepared| config.misconfigured(nth, ("check", error.to_string()));
         let agent = Self {
@@ -95,6 +101,8 @@ impl Agent {
             shared,
             metrics,
             start,
+            not_passed: 0,
+            why: String::new(),
             signals: 0,
             identity: None,
             newer: None,
@@ -140,7 +148,11 @@ impl Agent {
                     // Two that came at once are two.
                     let signals = *self.shared.stop.borrow_and_update();
                     for nth in self.signals..signals {
-                        tracing::info!(again = nth > 0, "asked to stop");
+                        let linger = self.lifecycle.linger();
+                        match nth {
+                            0 => tracing::info!(?linger, "SIGTERM: draining, then the deregister after the linger"),
+                            _ => tracing::info!("another SIGTERM: what is left of the linger is skipped"),
+                        }
                         if self.lifecycle.sigterm(self.start.elapsed()) {
                             calling = None;
                         }
@@ -170,6 +182,9 @@ impl Agent {
         }
         self.status.send_modify(|status| status.turned = None);
         match self.lifecycle.known() {
+            Known::Nothing if !self.lifecycle.registered_once() => {
+                tracing::info!(last_check = self.why, "done, never registered")
+            }
             Known::Nothing => tracing::info!("done"),
             _ => tracing::warn!("done, but the deregister did not get through: the lease has to run out"),
         }
@@ -238,7 +253,7 @@ impl Agent {
             }
             None => {
                 let (place, revision) = (&latest.locality, &latest.revision);
-                tracing::info!(%endpoint, region = %place.region, zone = %place.zone, %revision, "it is known who this is");
+                tracing::info!(%endpoint, region = %place.region, zone = %place.zone, %revision, "this is the instance");
                 self.identity = Some(latest.clone());
             }
         }
@@ -274,47 +289,20 @@ impl Agent {
     }
 
     fn answered(&mut self, request: Request, answer: &Answer, sent: Instant) {
-        let (call, before, had_failed) = (request.call, self.lifecycle.known(), self.lifecycle.failures() > 0);
-        self.metrics.call(call, answer, sent.elapsed().as_secs_f64());
+        let (before, had_failed) = (self.lifecycle.known(), self.lifecycle.failures());
+        self.metrics.call(request.call, answer, sent.elapsed().as_secs_f64());
         self.lifecycle.answer(self.start.elapsed(), answer, fastrand::f64());
-        let failures = self.lifecycle.failures();
-        // Once, twice, four times: an outage of a day is not a day of log lines.
-        let worth_a_line = failures.is_power_of_two();
-        match answer {
-            Answer::Done(_) if before == self.lifecycle.known() && had_failed => {
-                tracing::info!(?call, "the registry hears again");
-            }
-            Answer::Done(_) if before == self.lifecycle.known() => tracing::debug!(?call, "the registry heard"),
-            Answer::Done(_) => {
-                let endpoint = self.identity.as_ref().map(|id| tracing::field::display(id.endpoint));
-                match self.lifecycle.known() {
-                    Known::Serving(Belief::Healthy) => tracing::info!(endpoint, "registered as healthy"),
-                    Known::Serving(_) => tracing::info!(endpoint, "registered as unhealthy"),
-                    Known::Draining => tracing::info!(endpoint, "draining"),
-                    _ => tracing::info!(endpoint, "deregistered"),
-                }
-            }
-            Answer::Superseded(current) => {
-                let conflict = self.lifecycle.conflict_until().is_some();
-                let (incarnation, seq) = (current.incarnation, current.seq);
-                if conflict {
-                    tracing::error!(incarnation, seq, "this address has a second owner, giving way for 5 minutes");
-                } else {
-                    tracing::warn!(?call, incarnation, seq, "another write stands at this address");
-                }
-            }
-            Answer::Refused(reason) if worth_a_line => {
-                tracing::error!(?call, failures, reason, "the registry refuses the call, a configuration is wrong");
-            }
-            Answer::Failed { reason, .. } if worth_a_line => {
-                tracing::warn!(?call, failures, reason, "the call failed, trying again");
-            }
-            Answer::Refused(reason) | Answer::Failed { reason, .. } => {
-                tracing::debug!(?call, failures, reason, "failed again")
-            }
-        }
+        tell::called(&tell::Ended {
+            call: request.call,
+            answer,
+            known: (before, self.lifecycle.known()),
+            failures: (had_failed, self.lifecycle.failures()),
+            conflict: self.lifecycle.conflict_until().is_some(),
+            endpoint: self.identity.as_ref().map(|identity| identity.endpoint),
+            api: self.client.base(),
+        });
         if matches!(answer, Answer::Done(_)) {
-            self.metrics.acknowledged.set(self.start.elapsed().as_secs_f64());
+            self.metrics.acknowledged.set(clock::unix_ms() as f64 / 1000.0);
         }
     }
 
@@ -331,18 +319,15 @@ impl Agent {
             // ECS may know more: that the app is dead, or at another port.
             self.shared.look.notify_one();
         }
-        let reason = match probe {
-            Probe::Pass => "passed",
-            Probe::Fail(reason) | Probe::Unknown(reason) => reason,
-        };
-        tracing::debug!(?probe, "probed");
+        match probe {
+            Probe::Pass => (self.not_passed, self.why) = (0, String::new()),
+            Probe::Fail(reason) | Probe::Unknown(reason) => {
+                (self.not_passed, self.why) = (self.not_passed.saturating_add(1), reason.clone());
+            }
+        }
+        tell::probed(probe, changed, self.health.belief(), self.not_passed);
         if changed {
             self.metrics.changes.inc();
-            match (probe, self.health.belief()) {
-                (Probe::Pass, _) => tracing::info!(reason, "the app is healthy"),
-                (_, Some(_)) => tracing::warn!(reason, "the app is unhealthy"),
-                (_, None) => tracing::warn!(reason, "the app has not passed within its start period"),
-            }
         }
         self.lifecycle.probed(now, self.wanted());
     }
@@ -357,13 +342,17 @@ impl Agent {
         let ready_until = self.lifecycle.ready_until().map(|at| self.start + at);
         let conflict = self.lifecycle.conflict_until().is_some_and(|until| now < until);
         let healthy = self.health.belief() == Some(Belief::Healthy);
-        let why_not = match (self.lifecycle.stopping(), &self.identity, self.health.belief()) {
-            (true, ..) => "draining",
-            (_, None, _) => "the address is not known yet",
-            (.., None) => "the app has not passed its check yet",
-            _ if conflict => "the address has a second owner",
-            (.., Some(Belief::Unhealthy)) => "the app is unhealthy",
-            (.., Some(Belief::Healthy)) => "the registry has not acknowledged the instance within its lease",
+        let with_why = |what: &'static str| match self.why.as_str() {
+            "" => what.into(),
+            why => format!("{what}: {why}").into(),
+        };
+        let why_not: Cow<'static, str> = match (self.lifecycle.stopping(), &self.identity, self.health.belief()) {
+            (true, ..) => "draining".into(),
+            (_, None, _) => "the address is not known yet".into(),
+            (.., None) => with_why("the app has not passed its check yet"),
+            _ if conflict => "the address has a second owner".into(),
+            (.., Some(Belief::Unhealthy)) => with_why("the app is unhealthy"),
+            (.., Some(Belief::Healthy)) => "the registry has not acknowledged the instance within its lease".into(),
         };
         self.metrics.healthy.set(healthy.into());
         self.metrics.ready.set(ready_until.is_some_and(|until| turned < until).into());

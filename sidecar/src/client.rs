@@ -81,6 +81,11 @@ impl Client {
         }
     }
 
+    /// Whom it called last.
+    pub fn base(&self) -> &str {
+        self.bases.get(self.at).map_or("", Url::as_str)
+    }
+
     fn url(&self, request: Request, endpoint: Endpoint) -> Url {
         let mut url = self.bases[self.at].clone();
         if let Ok(mut path) = url.path_segments_mut() {

@@ -1,4 +1,5 @@
-//! The wall clock, read here and nowhere else, and only to number the starts of sidecars on one ip:port.
+//! The wall clock, read here and nowhere else: to number the starts of sidecars on one ip:port, and for people who read
+//! a metric.
 //!
 //! A wrong clock costs one more request, since the registry tells the number to beat, and never a live instance. All
 //! that waits or measures uses the monotonic clock instead.

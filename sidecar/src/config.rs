@@ -96,6 +96,11 @@ pub enum Command {
     Wait(Awaited, SocketAddr, Duration),
 }
 
+/// Variables that look like ours and are not.
+pub fn unknown_variables() -> Vec<String> {
+    command::unknown_variables::<options::Options>()
+}
+
 /// Reads the command line and the environment.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Halt> {
     let options: options::Options = command::parse(args)?;

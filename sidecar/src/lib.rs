@@ -81,12 +81,27 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn run(config: Config, stop: watch::Receiver<u32>) -> anyhow::Result<ExitCode> {
     let taken = |error| Misconfigured::new("SDS_ADMIN_LISTEN", format!("{}: {error}", config.admin));
     let listener = TcpListener::bind(config.admin).await.map_err(taken)?;
+    tell(&config);
     tracing::info!(addr = %listener.local_addr()?, "admin listening");
     let mut registry = prometheus_client::registry::Registry::default();
     let (task, statuses) = task::Task::new(config, stop, &mut registry)?;
     tokio::select! {
         ended = task.run() => ended.map(|()| ExitCode::SUCCESS),
         never = admin::serve(listener, statuses, registry) => match never {},
+    }
+}
+
+/// What it was told to do, in a line for each service, so that a slip is seen before it matters.
+fn tell(config: &Config) {
+    let api: Vec<_> = config.api.iter().map(reqwest::Url::as_str).collect();
+    let Config { linger, stop_timeout, .. } = config;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), api = api.join(","), ?linger, ?stop_timeout, "starting");
+    for config::Instance { service, wants, checks, interval, timeout, .. } in &config.instances {
+        let checks: Vec<_> = checks.iter().map(ToString::to_string).collect();
+        tracing::info!(%service, port = wants.port, checks = checks.join(","), ?interval, ?timeout, "to be registered");
+    }
+    for variable in config::unknown_variables() {
+        tracing::warn!(variable, "is set, and no option of this program");
     }
 }
 

@@ -316,6 +316,11 @@ impl Lifecycle {
         self.retry.conflict_until
     }
 
+    /// From the start of the drain to the deregister.
+    pub fn linger(&self) -> Duration {
+        self.settings.linger
+    }
+
     /// Calls in a row that did not work.
     pub fn failures(&self) -> u32 {
         self.retry.failures

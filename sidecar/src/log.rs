@@ -20,7 +20,7 @@ pub fn start(log: &config::Log) {
     let writer = || Unblocked;
     let (text, json) = match log.json {
         false => (Some(fmt::layer().with_writer(writer)), None),
-        true => (None, Some(fmt::layer().with_writer(writer).json().flatten_event(true))),
+        true => (None, Some(fmt::layer().with_writer(writer).json().flatten_event(true).with_span_list(false))),
     };
     // An error says that the process logs already, as a test does.
     let _ = tracing_subscriber::registry().with(filter).with(text).with(json).try_init();

@@ -80,7 +80,7 @@ pub struct OfInstance {
     pub conflict: Gauge,
     /// Calls in a row that did not work.
     pub failures: Gauge,
-    /// Seconds since the start at which the registry last acknowledged a call.
+    /// When the registry last acknowledged a call, in seconds since 1970.
     pub acknowledged: Gauge<f64, AtomicU64>,
 }
 
@@ -112,8 +112,8 @@ impl Metrics {
         registry.register("conflict", "1 while the address has a second owner", metrics.conflict.clone());
         registry.register("failures", "Calls in a row that did not work", metrics.failures.clone());
         registry.register(
-            "acknowledged_seconds",
-            "Seconds from the start to the last call that the registry acknowledged",
+            "acknowledged_timestamp_seconds",
+            "When the registry last acknowledged a call, in seconds since 1970",
             metrics.acknowledged.clone(),
         );
         metrics

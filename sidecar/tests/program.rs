@@ -137,6 +137,18 @@ fn get(address: &str, path: &str) -> String {
 }
 
 #[test]
+fn a_misspelt_variable_and_a_check_that_never_passes_are_told() {
+    let slips = [("SDS_LINGR", "5s"), ("SDS_CHECK", "tcp://127.0.0.1:1"), ("SDS_ADMIN_LISTEN", "127.0.0.1:0")];
+    let mut child = sidecar(&[&GOOD[..], &slips].concat()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    for expected in ["checks=\"tcp://127.0.0.1:1\"", "variable=\"SDS_LINGR\"", "has not passed its check yet"] {
+        assert!(lines.any(|line| line.contains(expected)), "{expected}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn registers_is_healthy_and_ends_on_sigterm() {
     let app = TcpListener::bind("127.0.0.1:0").unwrap();
     let ((api, _asked), check) = (registry(), format!("tcp://{}", app.local_addr().unwrap()));

@@ -81,6 +81,25 @@ fn set_to_nothing(arg: &clap::Arg) -> bool {
     arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
 }
 
+/// Variables named `SDS_...` that no option of `O` has: most often a slip of the pen, which would go unnoticed until the
+/// option it was meant for is needed. They are told and not refused, because two programs may share an environment.
+#[allow(clippy::disallowed_methods, reason = "this file reads the environment")]
+pub fn unknown_variables<O: CommandFactory>() -> Vec<String> {
+    let command = O::command();
+    let known: Vec<_> = arguments(&command).filter_map(clap::Arg::get_env).collect();
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let strangers =
+        names.filter(|name| name.to_string_lossy().starts_with("SDS_") && !known.contains(&name.as_os_str()));
+    let mut strangers: Vec<_> = strangers.map(|name| shown(&name.to_string_lossy())).collect();
+    strangers.sort();
+    strangers
+}
+
+/// Those of the subcommands too.
+fn arguments(command: &clap::Command) -> impl Iterator<Item = &clap::Arg> {
+    command.get_arguments().chain(command.get_subcommands().flat_map(clap::Command::get_arguments))
+}
+
 /// clap names the flag and adds advice in several lines; whoever reads a task's log needs the variable in one.
 fn one_line(error: &clap::Error, command: &clap::Command) -> Misconfigured {
     let text = |kind| match error.get(kind) {
@@ -90,8 +109,12 @@ fn one_line(error: &clap::Error, command: &clap::Command) -> Misconfigured {
     };
     let flag = text(ContextKind::InvalidArg).unwrap_or_default();
     let long = flag.trim_start_matches("--").split([' ', '=']).next().unwrap_or_default();
-    let variable = command.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(clap::Arg::get_env);
-    let variable = variable.map_or_else(|| command.get_name().to_owned(), |name| name.to_string_lossy().into_owned());
+    let option = arguments(command).find(|arg| arg.get_long() == Some(long));
+    let variable = match option.map(clap::Arg::get_env) {
+        Some(Some(name)) => name.to_string_lossy().into_owned(),
+        Some(None) => format!("--{long}"),
+        None => command.get_name().to_owned(),
+    };
     let value = text(ContextKind::InvalidValue).filter(|value| !value.is_empty());
     let reason = match (error.kind(), std::error::Error::source(error)) {
         (ErrorKind::MissingRequiredArgument, _) => "is required".into(),

@@ -90,7 +90,7 @@ async fn a_life() {
     let status = Arc::new(AtomicU16::new(503));
     let (app, mut registry) = (app(&status).await, StandIn::start(|_, _| told()).await);
     let mut agent = start(&app, &registry, &["--host=10.0.0.1"]);
-    agent.until(|status| status.why_not == "the app has not passed its check yet").await;
+    agent.until(|status| status.why_not.starts_with("the app has not passed its check yet: http://")).await;
     assert!(registry.rest().is_empty(), "nothing is registered before the first pass");
 
     status.store(200, Ordering::SeqCst);
@@ -99,7 +99,7 @@ async fn a_life() {
     agent.until(|status| status.ready_until.is_some()).await;
     status.store(500, Ordering::SeqCst);
     assert_eq!(next_word(&mut registry, "PUT healthy").await, "PUT unhealthy");
-    agent.until(|status| status.why_not == "the app is unhealthy" && status.registered_once).await;
+    agent.until(|status| status.why_not.starts_with("the app is unhealthy: http://") && status.registered_once).await;
     status.store(200, Ordering::SeqCst);
     assert_eq!(next_word(&mut registry, "PUT unhealthy").await, "PUT healthy");
 

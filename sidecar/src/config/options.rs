@@ -113,7 +113,7 @@ pub enum Subcommand {
         #[arg(long = "for", value_name = "WHAT")]
         what: Awaited,
         /// How long; then exit 1
-        #[arg(long, env = "SDS_WAIT_TIMEOUT", value_name = "DURATION", default_value = "5m", value_parser = parse_span)]
+        #[arg(long = "wait-timeout", env = "SDS_WAIT_TIMEOUT", value_name = "DURATION", default_value = "5m", value_parser = parse_span)]
         timeout: Duration,
         /// Envoy's admin page; a loopback address
         #[arg(
@@ -143,7 +143,7 @@ pub enum LogFormat {
 }
 
 fn http_url(text: &str) -> Result<Url, &'static str> {
-    let url: Url = text.parse().map_err(|_| "is not a URL, as in http://sds.internal:8080")?;
+    let url: Url = text.trim().parse().map_err(|_| "is not a URL, as in http://sds.internal:8080")?;
     let plain =
         url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     match url.scheme() {
@@ -164,5 +164,5 @@ fn host(text: &str) -> Result<IpAddr, Invalid> {
 
 fn loopback(text: &str) -> Result<SocketAddr, &'static str> {
     let address: SocketAddr = text.parse().map_err(|_| "is not ip:port, as in 127.0.0.1:9902")?;
-    if address.ip().is_loopback() { Ok(address) } else { Err("is not a loopback address: metrics have no other guard") }
+    if address.ip().is_loopback() { Ok(address) } else { Err("is not a loopback address") }
 }

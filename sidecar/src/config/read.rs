@@ -6,15 +6,17 @@ use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
 use sds_types::{Revision, Tags, Weight, parse_span};
 use serde::{Deserialize, Deserializer, de::Error};
 
+use crate::probe::check::Check;
+
 /// A duration in JSON.
 #[derive(Deserialize)]
 #[serde(untagged)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Span {
     /// `"5s"`, `"500ms"`, `"2m"`, `"1h"`, or bare seconds
-    Text(String),
+    Text(#[cfg_attr(test, schemars(regex(pattern = r"^[0-9]*\.?[0-9]+(ms|s|m|h)?$")))] String),
     /// Seconds
-    Seconds(f64),
+    Seconds(#[cfg_attr(test, schemars(range(min = 0)))] f64),
 }
 
 pub fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -54,6 +56,11 @@ pub fn revision_of(text: &str) -> Result<Revision, String> {
 pub fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tags>, D::Error> {
     let tags = Option::<BTreeMap<String, String>>::deserialize(deserializer)?;
     tags.map(|tags| Tags::parse(tags).map_err(Error::custom)).transpose()
+}
+
+/// One of a list, around whose commas people leave blanks.
+pub fn check_of(text: &str) -> Result<Check, String> {
+    text.trim().parse()
 }
 
 pub fn tags_of(text: &str) -> Result<Tags, String> {

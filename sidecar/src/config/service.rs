@@ -17,7 +17,7 @@ use crate::{health::Thresholds, identity::Wants, probe::check::Check};
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[cfg_attr(test, schemars(title = "Service"))]
+#[cfg_attr(test, schemars(title = "Service", transform = requires))]
 pub struct Service {
     /// The service to register in
     #[arg(long, env = "SDS_SERVICE", value_name = "NAME")]
@@ -30,7 +30,7 @@ pub struct Service {
     pub port: Option<u16>,
     /// Checks that must all pass, separated by commas: http://:8080/health (200 to 299 passes), https://, tcp://:8080,
     /// grpc://:50051/name, grpcs://, ecs://container
-    #[arg(long, env = "SDS_CHECK", value_name = "CHECK", value_delimiter = ',', value_parser = str::parse::<Check>)]
+    #[arg(long, env = "SDS_CHECK", value_name = "CHECK", value_delimiter = ',', value_parser = read::check_of)]
     #[serde(default)]
     #[cfg_attr(test, schemars(required, length(min = 1)))]
     pub check: Vec<Check>,
@@ -83,6 +83,12 @@ pub struct Service {
     #[serde(default, deserialize_with = "read::tags")]
     #[cfg_attr(test, schemars(with = "Option<std::collections::BTreeMap<String, String>>"))]
     pub tags: Option<Tags>,
+}
+
+/// Both forms read these as optional, so that what is missing is named as it is written.
+#[cfg(test)]
+fn requires(schema: &mut schemars::Schema) {
+    schema.insert("required".to_owned(), serde_json::json!(["service", "port", "check"]));
 }
 
 impl Service {

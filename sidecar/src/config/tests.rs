@@ -47,8 +47,8 @@ fn defaults() {
 #[test]
 fn everything_said() {
     let config = config(&[
-        ("--api-url", "http://a:1,https://b/prefix/"),
-        ("--check", "http://:8080/health,tcp://[::1]:8080,tcp://10.0.0.1:8080"),
+        ("--api-url", "http://a:1, https://b/prefix/"),
+        ("--check", "http://:8080/health, tcp://[::1]:8080, tcp://10.0.0.1:8080"),
         ("--interval", "200ms"),
         ("--timeout", "100ms"),
         ("--start-period", "1m"),
@@ -238,13 +238,21 @@ fn healthcheck_needs_only_an_address() {
     );
     let nowhere = ask(&["sds-sidecar", "healthcheck", "--admin-listen", "127.0.0.1:0"]);
     assert!(matches!(nowhere, Err(Halt::Wrong(_))));
-    let envoy = ask(&["sds-sidecar", "wait", "--for", "envoy", "--timeout", "3"]);
+    let envoy = ask(&["sds-sidecar", "wait", "--for", "envoy", "--wait-timeout", "3"]);
     assert!(
         matches!(envoy, Ok(Command::Wait(Awaited::Envoy, at, timeout)) if at.port() == 9901 && timeout.as_secs() == 3)
     );
     let registered = ask(&["sds-sidecar", "wait", "--for", "registered"]);
     assert!(matches!(registered, Ok(Command::Wait(Awaited::Registered, at, _)) if at.port() == 9902));
-    assert!(matches!(ask(&["sds-sidecar", "wait", "--for", "godot"]), Err(Halt::Wrong(_))));
+    for (args, expected) in [
+        (&["--for", "godot"][..], "--for: 'godot' is not one of registered, envoy"),
+        (&[], "--for: is required"),
+        (&["--for=envoy", "--wait-timeout=x"], "SDS_WAIT_TIMEOUT: 'x' is not a duration"),
+        (&["--for=envoy", "--envoy-admin=0.0.0.0:9"], "SDS_ENVOY_ADMIN: '0.0.0.0:9': is not a loopback address"),
+    ] {
+        let Err(Halt::Wrong(wrong)) = ask(&[&["sds-sidecar", "wait"], args].concat()) else { panic!("{args:?}") };
+        assert!(wrong.to_string().starts_with(expected), "{wrong}");
+    }
 }
 
 #[test]

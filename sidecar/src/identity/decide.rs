@@ -134,7 +134,9 @@ fn choose<'a>(wants: &Wants, own: Option<&str>, task: &'a Task) -> Result<&'a Co
     let normal = containers.filter(|container| container.kind.as_deref().is_none_or(|kind| kind == "NORMAL"));
     if let Some(name) = &wants.container {
         let named = normal.clone().find(|container| container.name.as_deref() == Some(name));
-        return named.ok_or_else(|| not_yet(format!("there is no container '{name}'")));
+        let names: Vec<_> = normal.filter_map(|container| container.name.as_deref()).collect();
+        let missing = || format!("SDS_CONTAINER: there is no container '{name}' among {}", names.join(", "));
+        return named.ok_or_else(|| not_yet(crate::web::shown(&missing())));
     }
     let own = own.ok_or_else(|| not_yet("the name of the sidecar's own container is not known"))?;
     let others: Vec<_> = normal.filter(|container| container.name.as_deref() != Some(own)).collect();
@@ -178,7 +180,8 @@ fn mapped(app: &Container, port: u16) -> Result<u16, Gap> {
     let rows = || ports(app, port).filter(|row| row.host_port.is_some_and(|port| port > 0));
     let v6 = |row: &&Port| row.host_ip.as_deref().is_some_and(|ip| ip.contains(':'));
     let row = rows().find(|row| !v6(row)).or_else(|| rows().next());
-    row.and_then(|row| row.host_port).ok_or_else(|| not_yet(format!("the host maps no port to the container's {port}")))
+    row.and_then(|row| row.host_port)
+        .ok_or_else(|| not_yet(format!("SDS_PORT: the host maps no port to the container's {port}")))
 }
 
 fn locality(given: &Given, region: &str, zone: &str) -> Locality {

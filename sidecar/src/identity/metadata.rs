@@ -95,16 +95,16 @@ pub struct Network {
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     /// No connection, or no answer in time.
-    #[error("the metadata endpoint does not answer: {0}")]
+    #[error("no answer: {0}")]
     Away(String),
     /// Not 200.
-    #[error("the metadata endpoint answers {0}")]
+    #[error("it answers {0}")]
     Status(reqwest::StatusCode),
     /// Too long or broken off.
     #[error(transparent)]
     Body(#[from] web::BodyError),
     /// Not the JSON of a task.
-    #[error("the metadata endpoint answers with something that is not the description of a task")]
+    #[error("it answers with something else than the document that is asked for")]
     Document,
 }
 

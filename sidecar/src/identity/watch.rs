@@ -42,8 +42,13 @@ pub struct Places {
 /// Why one look told nothing new.
 #[derive(Debug, thiserror::Error)]
 enum Blind {
-    #[error(transparent)]
+    #[error("the task's metadata (ECS_CONTAINER_METADATA_URI_V4): {0}")]
     Metadata(#[from] MetadataError),
+    #[error(
+        "the host's address is needed, and the instance metadata service does not tell it \
+         (in a container its hop limit must be 2 or more; SDS_HOST tells it by hand): {0}"
+    )]
+    Host(MetadataError),
     /// Of the instance with this number.
     #[error("{1}")]
     Gap(usize, Gap),
@@ -95,8 +100,15 @@ impl Watcher {
                 }
                 Err(problem) => {
                     failures = failures.saturating_add(1);
-                    if failures.is_power_of_two() {
-                        tracing::warn!(failures, %problem, "it is not known who this task is, trying again");
+                    let known = self.sight.borrow().is_some();
+                    match (failures.is_power_of_two(), known) {
+                        (true, false) => {
+                            tracing::warn!(failures, %problem, "it is not known who this task is, trying again")
+                        }
+                        (true, true) => {
+                            tracing::warn!(failures, %problem, "nothing new is known of the task, which keeps what it has")
+                        }
+                        (false, _) => tracing::debug!(failures, %problem, "looked in vain again"),
                     }
                     let pause = FIRST.saturating_mul(1 << failures.min(10)).min(self.places.interval.saturating_mul(3));
                     pause.mul_f64(0.5 + 0.5 * fastrand::f64())
@@ -123,7 +135,7 @@ impl Watcher {
         if self.documents.host.is_none() && needs_host(&self.given, self.documents.task.as_deref()) {
             self.documents.host = self.places.file.as_deref().and_then(hostfile::read);
             if let (None, Some(base)) = (&self.documents.host, &self.places.imds) {
-                self.documents.host = Some(imds::ask(&self.client, base).await?);
+                self.documents.host = Some(imds::ask(&self.client, base).await.map_err(Blind::Host)?);
             }
         }
         let before = self.sight.borrow().clone();

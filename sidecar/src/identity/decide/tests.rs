@@ -66,9 +66,15 @@ fn one_rule_per_network_mode() {
             bridge(r#"[{"ContainerPort":8080,"HostPort":49154,"HostIp":"::"}]"#),
             "10.0.0.9:49154 172.17.0.2 us-east-1 us-east-1a",
         ),
-        (bridge("null"), "the host maps no port to the container's 8080 yet"),
-        (bridge(r#"[{"ContainerPort":8080,"HostPort":0}]"#), "the host maps no port to the container's 8080 yet"),
-        (bridge(r#"[{"ContainerPort":80,"HostPort":8080}]"#), "the host maps no port to the container's 8080 yet"),
+        (bridge("null"), "SDS_PORT: the host maps no port to the container's 8080 yet"),
+        (
+            bridge(r#"[{"ContainerPort":8080,"HostPort":0}]"#),
+            "SDS_PORT: the host maps no port to the container's 8080 yet",
+        ),
+        (
+            bridge(r#"[{"ContainerPort":80,"HostPort":8080}]"#),
+            "SDS_PORT: the host maps no port to the container's 8080 yet",
+        ),
         (
             with_app(r#""Networks":[{"NetworkMode":"host","IPv4Addresses":[""]}]"#),
             "10.0.0.9:8080 127.0.0.1 us-east-1 us-east-1a",
@@ -132,7 +138,11 @@ fn which_container_is_the_app() {
     let both = documents(&task(&port(1), &port(2), "RUNNING"));
     assert_eq!(decide(&Given::default(), &named("log"), &both).unwrap().identity.endpoint.port(), 2);
     let missing = decide(&Given::default(), &named("web"), &both);
-    assert_eq!(told(missing), "there is no container 'web' yet", "it may come: a container is listed once it is made");
+    assert_eq!(
+        told(missing),
+        "SDS_CONTAINER: there is no container 'web' among sds, app, log yet",
+        "it may come: a container is listed once it is made"
+    );
 }
 
 #[test]
