@@ -13,7 +13,7 @@ const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 /// `wait --for WHAT`, where the address of a variable says whom to ask.
 fn wait(stage: &Stage, what: &str, variable: &str, at: SocketAddr, timeout: &str) -> anyhow::Result<Process> {
     let mut command = stage.programs.sidecar();
-    command.args(["wait", "--for", what, "--timeout", timeout]).env(variable, at.to_string());
+    command.args(["wait", "--for", what, "--wait-timeout", timeout]).env(variable, at.to_string());
     stage.spawn(&format!("wait for {what}"), command)
 }
 
