@@ -92,9 +92,9 @@ impl Agent {
             lifecycle: Lifecycle::new(config.lifecycle(instance), clock::unix_ms()),
             client: Client::new(&config.api, instance.service.clone())?,
             prober: Prober::new(&instance.checks, instance.timeout).map_err(unprepared)?,
-            // A fleet that started as one does not probe as one.
             placed: start,
             stale: STALE.max(config.places.interval.saturating_mul(3)),
+            // A fleet that started as one does not probe as one.
             probe_at: start + instance.interval.mul_f64(fastrand::f64()),
             nth,
             instance: instance.clone(),
@@ -150,6 +150,7 @@ impl Agent {
                     for nth in self.signals..signals {
                         let linger = self.lifecycle.linger();
                         match nth {
+                            0 if stopping => tracing::info!("SIGTERM, which ends the process when all is said"),
                             0 => tracing::info!(?linger, "SIGTERM: draining, then the deregister after the linger"),
                             _ => tracing::info!("another SIGTERM: what is left of the linger is skipped"),
                         }
@@ -234,10 +235,9 @@ impl Agent {
         let now = self.start.elapsed();
         let endpoint = latest.endpoint;
         match &self.identity {
+            Some(known) if known == latest => self.newer = None,
             Some(known) if known.endpoint == endpoint => {
-                if known != latest {
-                    self.lifecycle.changed(now);
-                }
+                self.lifecycle.changed(now);
                 (self.identity, self.newer) = (Some(latest.clone()), None);
             }
             Some(known) => {

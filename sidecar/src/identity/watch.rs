@@ -61,6 +61,8 @@ pub struct Watcher {
     wants: Vec<Wants>,
     client: Client,
     documents: Documents,
+    /// Whether the documents have told all there is to know.
+    placed: bool,
     sight: watch::Sender<Option<Arc<Sight>>>,
     asked: Arc<Notify>,
 }
@@ -75,7 +77,7 @@ impl Watcher {
         asked: Arc<Notify>,
     ) -> Result<Self, reqwest::Error> {
         let client = web::client(false).timeout(TIMEOUT).build()?;
-        Ok(Self { places, given, wants, client, documents: Documents::default(), sight, asked })
+        Ok(Self { places, given, wants, client, documents: Documents::default(), placed: false, sight, asked })
     }
 
     /// Looks for ever; ends only when no look could help, with the instance whose container must be named and why.
@@ -130,6 +132,7 @@ impl Watcher {
             let task = source.task().await?;
             if self.documents.task.as_deref() != Some(&task) {
                 self.documents.task = Some(Arc::new(task));
+                self.placed = false;
             }
         }
         if self.documents.host.is_none() && needs_host(&self.given, self.documents.task.as_deref()) {
@@ -139,6 +142,10 @@ impl Watcher {
             }
         }
         let before = self.sight.borrow().clone();
+        if let (true, Some(before)) = (self.placed, &before) {
+            self.publish(before.instances.clone());
+            return Ok(());
+        }
         let mut gap = None;
         let seen =
             self.wants.iter().enumerate().map(|(nth, wants)| match decide(&self.given, wants, &self.documents) {
@@ -153,6 +160,7 @@ impl Watcher {
         if let Some(instances) = seen.collect() {
             self.publish(instances);
         }
+        self.placed = gap.is_none();
         gap.map_or(Ok(()), |(nth, gap)| Err(Blind::Gap(nth, gap)))
     }
 

@@ -1,13 +1,15 @@
 //! Rolling deploys of the task definitions that the docs ship cost no request, and the very same deploy does when the
 //! drain is taken away: the test can fail.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, ensure};
 use e2e::{
-    ecs::{definition::Definition, history::What},
+    api::Api,
+    ecs::{Ecs, Settings, definition::Definition, history::What, task::Task},
     process::Signal,
     scenario::deploy::{self, Outcome, Plan},
+    wait::SOON,
 };
 
 use crate::alone;
@@ -61,5 +63,22 @@ fn a_slow_app_keeps_the_old_tasks_until_it_is_registered() {
         let kept = *stopped.first().context("none was stopped")? - *started.get(3).context("none was started")?;
         ensure!(kept >= Duration::from_secs(12), "the old ones were kept for {kept:?} only");
         outcome.lost_nothing(&plan)
+    });
+}
+
+#[test]
+fn in_host_mode_the_hosts_address_is_deployed() {
+    alone("in_host_mode_the_hosts_address_is_deployed", async |stage| {
+        let api = Api::start(stage, &[("SDS_LEASE", "3s")]).await?;
+        let service = Ecs::new(stage, Settings { scale: 10, ..Settings::new(api.addr) }).service(2);
+        for _ in 0..2 {
+            service.deploy(&Definition::shipped("ec2-host")?, 2 * SOON).await?;
+            let view = service.view();
+            let host = |task: &Task| format!("{}:8080", task.metadata.identity().network.host);
+            let hosts: BTreeSet<_> = view.tasks.iter().map(|(_, task)| host(task)).collect();
+            let registered: BTreeSet<_> = api.v1_endpoints("web").await?.into_iter().collect();
+            ensure!(hosts.len() == 2 && registered == hosts, "{registered:?} are registered, {hosts:?} run");
+        }
+        Ok(())
     });
 }

@@ -11,7 +11,6 @@ mod ecs;
 mod eds;
 mod flap;
 mod http;
-mod modes;
 mod native;
 mod outage;
 mod quarantine;
