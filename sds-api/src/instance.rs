@@ -61,6 +61,10 @@ pub enum Origin {
     Native,
     /// cookpad/sds's JSON.
     Cookpad,
+    /// lyft/discovery's form.
+    Lyft,
+    /// kumonos-sds's list of hosts.
+    Kumonos,
 }
 
 impl Origin {
@@ -69,6 +73,18 @@ impl Origin {
         match self {
             Self::Native => "native",
             Self::Cookpad => "cookpad",
+            Self::Lyft => "lyft",
+            Self::Kumonos => "kumonos",
+        }
+    }
+
+    /// Reads the table's word; a dialect of a newer release is a legacy one, whatever its name.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "native" => Self::Native,
+            "lyft" => Self::Lyft,
+            "kumonos" => Self::Kumonos,
+            _ => Self::Cookpad,
         }
     }
 }
@@ -116,6 +132,27 @@ pub struct Row {
     pub rev: u64,
     /// In service, or a tombstone.
     pub standing: Standing,
+    /// What an operator laid over it.
+    pub operator: Option<Arc<Override>>,
+}
+
+/// What an operator says of an instance; it wins over its registrant until it ends by itself or is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// Unhealthy or draining; nobody is declared healthy.
+    pub status: Option<Status>,
+    /// Share of traffic.
+    pub weight: Option<Weight>,
+    /// For subset routing.
+    pub canary: Option<bool>,
+    /// Why.
+    pub reason: Label<256>,
+    /// Who said so.
+    pub who: Label<64>,
+    /// When it ends, in epoch seconds.
+    pub until: u64,
+    /// Of which tenant of the address it speaks: [`Row::tenant`]. It survives a sidecar's restart, not the address's reuse.
+    pub tenant: String,
 }
 
 /// Whether a row is in service.
@@ -149,6 +186,20 @@ impl Row {
             Standing::In(registration) => Some(registration),
             Standing::Gone(_) => None,
         }
+    }
+
+    /// Who holds the address, as an override remembers it: the task, else the instance, else the incarnation.
+    pub fn tenant(&self) -> String {
+        let content = self.registration().map(|registration| &registration.content);
+        let named = content.and_then(|content| {
+            [content.task_arn.as_str(), content.instance_id.as_str()].into_iter().find(|word| !word.is_empty())
+        });
+        named.map_or_else(|| self.at.incarnation.to_string(), str::to_owned)
+    }
+
+    /// Whether a registry of the cookpad/sds kind wrote it: it has no incarnation, and lives by `expire_time` alone.
+    pub fn is_foreign(&self) -> bool {
+        self.at.incarnation == 0
     }
 
     /// The fold's order: the higher incarnation, then the later write.

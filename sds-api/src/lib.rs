@@ -20,6 +20,7 @@ mod instance;
 mod metrics;
 mod registry;
 mod render;
+mod replica;
 mod route;
 mod server;
 mod store;

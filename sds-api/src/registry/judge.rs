@@ -44,7 +44,7 @@ pub fn legacy(known: Option<&Known>, origin: Origin, content: &Content) -> Verdi
     match (standing.origin, known.served) {
         (Origin::Native, true) => Verdict::Ignored,
         (Origin::Native, false) => next,
-        (Origin::Cookpad, served) => {
+        (_, served) => {
             let same = standing.origin == origin && *standing.content == *content;
             if served && same && !standing.lost && !known.dirty {
                 Verdict::Heard

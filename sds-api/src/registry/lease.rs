@@ -22,7 +22,7 @@ impl Leases {
     pub fn of(&self, origin: Origin) -> Duration {
         match origin {
             Origin::Native => self.native,
-            Origin::Cookpad => self.legacy,
+            Origin::Cookpad | Origin::Lyft | Origin::Kumonos => self.legacy,
         }
     }
 

@@ -77,7 +77,7 @@ fn row(item: &Item, service: &str, ip_port: &str) -> Result<Row, String> {
         Some(_) => Standing::Gone(Gone::Stopped),
         None => Standing::In(registration(item)?),
     };
-    Ok(Row { key, at, rev, standing })
+    Ok(Row { key, at, rev, standing, operator: None })
 }
 
 /// The place in the order of a row that may be bad in all else.
@@ -92,10 +92,7 @@ fn registration(item: &Item) -> Result<Registration, String> {
         Some("DRAINING") => Status::Draining,
         _ => return Err("status is not HEALTHY, UNHEALTHY or DRAINING".into()),
     };
-    let origin = match optional(item, "origin")? {
-        None | Some("native") => Origin::Native,
-        Some(_) => Origin::Cookpad,
-    };
+    let origin = optional(item, "origin")?.map_or(Origin::Native, Origin::parse);
     Ok(Registration {
         status,
         content: Arc::new(content(item)?),

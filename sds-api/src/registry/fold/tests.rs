@@ -19,7 +19,7 @@ fn live(n: u8, at: Sequence, rev: u64, status: Status) -> Row {
         lost: false,
         expire_time: Timestamp::now().plus(Duration::from_secs(86400)).seconds(),
     };
-    Row { key: key(n), at, rev, standing: Standing::In(registration) }
+    Row { key: key(n), at, rev, standing: Standing::In(registration), operator: None }
 }
 
 fn lost(row: Row) -> Row {
@@ -28,7 +28,7 @@ fn lost(row: Row) -> Row {
 }
 
 fn tombstone(n: u8, at: Sequence, rev: u64) -> Row {
-    Row { key: key(n), at, rev, standing: Standing::Gone(Gone::Deregistered) }
+    Row { key: key(n), at, rev, standing: Standing::Gone(Gone::Deregistered), operator: None }
 }
 
 /// A fold with what it published last; the tests read as what happens to it, line by line.
