@@ -39,11 +39,41 @@ impl Timestamp {
         self.0.as_micros().try_into().unwrap_or(u64::MAX)
     }
 
+    /// Whole seconds after the epoch.
+    pub fn of_seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// Whole milliseconds after the epoch.
+    pub fn of_millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
+    /// Earlier by `span`.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span))
+    }
+
+    /// The span since an earlier moment, nothing since a later one.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// Later by `span`.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span))
     }
+}
+
+/// One moment on both clocks: the wall's for what people and other machines read, the monotonic one for spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// By this machine's clock, which may be wrong and may jump.
+    pub wall: Timestamp,
+    /// Since some moment before this process began to count.
+    pub mono: Duration,
 }
 
 /// A timestamp that one thread moves while others read it.

@@ -7,6 +7,7 @@
 use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -17,7 +18,10 @@ use sds_types::{
     parse_span,
 };
 
-use crate::registry::Leases;
+use crate::{
+    keepsake::Peers,
+    registry::{Leases, Snapshots},
+};
 
 /// Where registrations are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,9 +75,22 @@ pub struct Config {
     /// How long a registration by a legacy client lives
     #[arg(long, env = "HOST_TTL", default_value = "120s", value_parser = parse_span, value_name = "SPAN")]
     pub host_ttl: Duration,
+    /// How long many that fall silent together are held in the answers
+    #[arg(long, env = "SDS_HOLD_MAX", default_value = "60m", value_parser = parse_span, value_name = "SPAN")]
+    pub hold_max: Duration,
     /// Time between two full reads of the table, which repair what was missed
     #[arg(long, env = "SDS_FULL_READ", default_value = "120s", value_parser = parse_span, value_name = "SPAN")]
     pub full_read: Duration,
+    /// File that keeps what is in service, for a start while the store is away [default: none]
+    #[arg(long, env = "SDS_SNAPSHOT", value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+    /// How old a snapshot may be that is served while the store is away
+    #[arg(long, env = "SDS_SNAPSHOT_MAX_AGE", default_value = "24h", value_parser = parse_span, value_name = "SPAN")]
+    pub snapshot_max_age: Duration,
+    /// Sibling replicas to ask for a snapshot then: `http://host:port`, comma-separated, or a name with a port, of which
+    /// every address is one
+    #[arg(long, env = "SDS_PEERS", default_value = "", value_name = "LIST")]
+    pub peers: Peers,
     /// Longest wait for one call of the store; a call made for a request waits at most 0.8 s
     #[arg(long, env = "DDB_TIMEOUT_SEC", default_value = "1", value_parser = parse_span, value_name = "SPAN")]
     pub ddb_timeout_sec: Duration,
@@ -139,6 +156,11 @@ impl Config {
                 return Err(Misconfigured::new(name, format!("{value:?} is too short, the least is {least:?}")));
             }
         }
+        if let Some(file) = &self.snapshot
+            && !file.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir())
+        {
+            return Err(Misconfigured::new("SDS_SNAPSHOT", format!("there is no folder for {}", file.display())));
+        }
         let listen = self.listen_addr();
         if !listen.ip().is_loopback() && !self.allow_open_writes {
             let name = if self.listen.is_some() { "SDS_LISTEN" } else { "PORT" };
@@ -185,9 +207,14 @@ impl Config {
         self.allow_loopback.unwrap_or(self.listen_addr().ip().is_loopback())
     }
 
-    /// The two leases.
+    /// Where a snapshot is looked for.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots { file: self.snapshot.clone(), max_age: self.snapshot_max_age, peers: self.peers.clone() }
+    }
+
+    /// The leases.
     pub fn leases(&self) -> Leases {
-        Leases { native: self.lease, legacy: self.host_ttl }
+        Leases { native: self.lease, legacy: self.host_ttl, hold: self.hold_max }
     }
 }
 
@@ -213,6 +240,9 @@ mod tests {
             (&["--cidrs", "10.0.0.0/33"], "SDS_CIDRS"),
             (&["--log", "sds_api=loud"], "SDS_LOG"),
             (&["--log", "inof"], "SDS_LOG"),
+            (&["--peers", "sds.internal"], "SDS_PEERS"),
+            (&["--snapshot-max-age", "long"], "SDS_SNAPSHOT_MAX_AGE"),
+            (&["--snapshot", "/no/such/place/snapshot"], "SDS_SNAPSHOT"),
         ] {
             let Err(Halt::Wrong(wrong)) = read(args) else { panic!("{args:?} was accepted") };
             assert_eq!((wrong.variable.as_str(), wrong.reason.lines().count()), (name, 1), "{args:?}: {wrong}");

@@ -8,7 +8,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use sds_types::{ErrorBody, Invalid, Sequence};
 
-use crate::{address::AddressRefused, registry::WriteError};
+use crate::{address::AddressRefused, registry::WriteError, store::Trouble};
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,11 @@ impl ApiError {
             Self::Address(AddressRefused::Outside(_)) => (StatusCode::FORBIDDEN, "AddressNotAllowed"),
             Self::Write(WriteError::Superseded(_)) => (StatusCode::CONFLICT, "Superseded"),
             Self::Write(WriteError::Unknown) => (StatusCode::NOT_FOUND, "HostNotFound"),
+            Self::Write(WriteError::Store(error)) if error.kind == Trouble::Throttled => {
+                (StatusCode::SERVICE_UNAVAILABLE, "StoreThrottled")
+            }
             Self::Write(WriteError::Store(_)) => (StatusCode::SERVICE_UNAVAILABLE, "StoreUnavailable"),
+            Self::Write(WriteError::Unannounced) => (StatusCode::SERVICE_UNAVAILABLE, "StoreUnavailable"),
             Self::Write(WriteError::NotReady) | Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "NotReady"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "NotFound"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
@@ -78,7 +82,11 @@ impl ApiError {
                     .into()
             }
             Self::Write(WriteError::Unknown) => "no such host is registered".into(),
-            Self::Write(WriteError::Store(_)) => "the store does not answer, try again".into(),
+            Self::Write(WriteError::Store(error)) => match error.kind {
+                Trouble::Away => "the store does not answer, try again".into(),
+                Trouble::Throttled => "the store asks for fewer writes, try again".into(),
+                Trouble::Refused => "the store refuses the registry's calls, its log says why".into(),
+            },
             other => other.to_string(),
         };
         ErrorBody { id: id.into(), reason, field, current }

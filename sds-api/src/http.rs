@@ -10,6 +10,8 @@ mod legacy;
 mod native;
 mod path;
 mod sds;
+mod snapshot;
+mod state;
 mod table;
 mod usage;
 
@@ -70,6 +72,7 @@ fn routes(app: Arc<App>) -> Router {
         .route("/v1/services/{service}", get(native::service))
         .route("/v1/services/{service}/instances/{host}", put(native::put).delete(native::delete).get(native::later))
         .route("/v1/services/{service}/instances/{host}/drain", post(native::drain).get(native::later))
+        .route("/v1/snapshot", get(snapshot::get))
         .route("/v2/discovery:endpoints", post(eds::v2))
         .route("/v3/discovery:endpoints", post(eds::v3))
         .route("/livez", get(admin::livez))

@@ -188,6 +188,20 @@ impl Row {
         }
     }
 
+    /// The same, to be changed.
+    pub fn registration_mut(&mut self) -> Option<&mut Registration> {
+        match &mut self.standing {
+            Standing::In(registration) => Some(registration),
+            Standing::Gone(_) => None,
+        }
+    }
+
+    /// What an operator laid over it, if that counts now (in epoch seconds) and was meant for who stands there.
+    pub fn active_override(&self, now: u64) -> Option<&Arc<Override>> {
+        let operator = self.operator.as_ref()?;
+        (operator.until > now && self.registration().is_some() && operator.tenant == self.tenant()).then_some(operator)
+    }
+
     /// Who holds the address, as an override remembers it: the task, else the instance, else the incarnation.
     pub fn tenant(&self) -> String {
         let content = self.registration().map(|registration| &registration.content);

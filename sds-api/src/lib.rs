@@ -17,6 +17,7 @@ mod config;
 mod error;
 mod http;
 mod instance;
+mod keepsake;
 mod metrics;
 mod registry;
 mod render;
@@ -156,6 +157,7 @@ impl Server {
             env: env.clone(),
             fail_open: config.fail_open,
             create_table: config.create_table || endpoint.is_some(),
+            snapshots: config.snapshots(),
         };
         let registry = Registry::start(store, options, metrics.clone());
         let app = Arc::new(http::App {
@@ -189,6 +191,9 @@ impl Server {
         server::stop(&self.app, self.shutdown_delay, &self.stop).await;
         if let Err(error) = self.serving.await {
             tracing::error!(%error, "the server did not end cleanly");
+        }
+        if !self.app.registry.bye().await {
+            tracing::warn!("the other replicas could not be told of the end: they learn of it by silence");
         }
         tracing::info!("stopped");
     }

@@ -1,8 +1,9 @@
 //! What is counted, for Prometheus. Labels are bounded: a route's name, a class of status, never an address or a
 //! request's own text.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
+use aws_sdk_dynamodb::types::ConsumedCapacity;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -25,6 +26,22 @@ pub struct Metrics {
     pub legacy_ignored: Counter,
     /// Instances that fell silent.
     pub silent: Counter,
+    /// Instances that are late with their sign of life.
+    pub late: Gauge,
+    /// Late instances that the loss guard keeps in the answers.
+    pub held: Gauge,
+    /// Changes made while the store was away, and not written yet.
+    pub owed: Gauge,
+    /// Changed rows of which the other replicas cannot know yet.
+    pub unannounced: Gauge,
+    /// Other replicas that speak.
+    pub replicas: Gauge,
+    /// When all that is served was last known to be true.
+    pub last_sync: Gauge,
+    /// Rounds of the reader that failed.
+    pub failed_rounds: Counter,
+    /// Flushes of heartbeats that failed.
+    pub failed_flushes: Counter,
     /// Full reads that failed.
     pub failed_reads: Counter,
     /// Names outside the grammar in discovery requests.
@@ -55,9 +72,17 @@ struct RequestLabels {
     class: &'static str,
 }
 
-/// Calls of the store, by API call and outcome.
+/// Calls of the store, by API call and outcome, and what it says that they cost.
 #[derive(Debug, Clone, Default)]
-pub struct StoreCalls(Family<CallLabels, Counter>);
+pub struct StoreCalls {
+    calls: Family<CallLabels, Counter>,
+    units: Family<UnitLabels, Counter<f64, AtomicU64>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UnitLabels {
+    kind: &'static str,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
@@ -68,7 +93,22 @@ struct CallLabels {
 impl StoreCalls {
     /// Counts a call that ended.
     pub fn ended(&self, call: &'static str, outcome: &'static str) {
-        self.0.get_or_create(&CallLabels { call, outcome }).inc();
+        self.calls.get_or_create(&CallLabels { call, outcome }).inc();
+    }
+
+    /// Counts request units of reads.
+    pub fn read_units<'a>(&self, told: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        self.units("read", told);
+    }
+
+    /// Counts request units of writes.
+    pub fn write_units<'a>(&self, told: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        self.units("write", told);
+    }
+
+    fn units<'a>(&self, kind: &'static str, told: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        let units: f64 = told.into_iter().filter_map(|told| told.capacity_units).sum();
+        self.units.get_or_create(&UnitLabels { kind }).inc_by(units.max(0.0));
     }
 }
 
@@ -97,7 +137,9 @@ impl Default for Metrics {
         registry.register("http_requests", "Requests answered", requests);
         registry.register("http_request_duration_seconds", "Until the answer's head", durations);
         let store_calls = StoreCalls::default();
-        registry.register("store_calls", "Calls of the store", store_calls.0.clone());
+        registry.register("store_calls", "Calls of the store", store_calls.calls.clone());
+        let help = "Request units, as the store tells them: the bill, but for storage";
+        registry.register("store_units", help, store_calls.units.clone());
         Self {
             http,
             store_calls,
@@ -108,6 +150,18 @@ impl Default for Metrics {
                 "Writes by a legacy client for an instance whose sidecar is alive",
             ),
             silent: counter(&mut registry, "instances_silent", "Instances that left the answers for silence"),
+            late: gauge(&mut registry, "instances_late", "Instances that are late with their sign of life"),
+            held: gauge(&mut registry, "instances_held", "Late instances that the loss guard keeps in the answers"),
+            owed: gauge(&mut registry, "changes_owed", "Changes made while the store was away, not written yet"),
+            unannounced: gauge(&mut registry, "changes_unannounced", "Changed rows unknown to the other replicas"),
+            replicas: gauge(&mut registry, "replicas_heard", "Other replicas that speak"),
+            last_sync: gauge(
+                &mut registry,
+                "last_sync_timestamp_seconds",
+                "When all that is served was last known to be true",
+            ),
+            failed_rounds: counter(&mut registry, "rounds_failed", "Rounds of the reader that failed"),
+            failed_flushes: counter(&mut registry, "flushes_failed", "Flushes of heartbeats that failed"),
             failed_reads: counter(&mut registry, "full_reads_failed", "Full reads of the store that failed"),
             bad_names: counter(&mut registry, "discovery_bad_names", "Names outside the grammar in discovery requests"),
             bad_rows: gauge(&mut registry, "bad_rows", "Rows of the table that are left out, by the last full read"),

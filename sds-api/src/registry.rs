@@ -7,35 +7,47 @@
 //! ```
 
 mod chores;
+mod cursors;
 mod fold;
+mod guard;
+mod hearers;
+mod herald;
 mod judge;
 mod lease;
+mod legacy;
+mod pages;
 mod pulse;
+mod reader;
+mod ring;
 mod snapshot;
 mod sync;
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
-use prometheus_client::metrics::counter::Counter;
 use sds_types::{Endpoint, Registered, Sequence, ServiceName};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
+pub use fold::Life;
 pub use lease::Leases;
 pub use snapshot::{Instance, Service, Snapshot, Version};
+pub use sync::Snapshots;
 
 use crate::{
     address::AddressPolicy,
-    instance::{Content, Gone, Key, Origin, Registration, Row, Status},
+    instance::{Content, Gone, Key, Origin, Override, Registration, Row, Status},
+    keepsake::Kept,
     metrics::Metrics,
-    store::{Store, StoreError, Write},
+    replica::ReplicaId,
+    store::{IN_REQUEST, Store, StoreError, Trouble, Write},
 };
-use fold::Source;
+use fold::{Owing, Source};
+use herald::Herald;
 use judge::Verdict;
 use pulse::Pulse;
-use sync::{Command, Phase, Sync};
+use sync::{Command, Sync};
 
 /// Why a write was not made.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +55,9 @@ pub enum WriteError {
     /// The first read is not complete, or the loop is late: what is known is not to be judged by.
     #[error("the registry is not ready")]
     NotReady,
+    /// It is written, but the other replicas cannot know it yet.
+    #[error("the other replicas do not know of it yet")]
+    Unannounced,
     /// The store did not answer; whether the write was made is unknown.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -69,6 +84,17 @@ pub struct Options {
     pub fail_open: bool,
     /// Whether to create the table if there is none.
     pub create_table: bool,
+    /// What the last run or a sibling knew, for a start without the store.
+    pub snapshots: Snapshots,
+}
+
+/// Where a change that was accepted stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// In the store, and every replica can know it.
+    Persisted,
+    /// In this replica's answers; the store is away, and will be told first.
+    Owed,
 }
 
 /// The registry.
@@ -78,18 +104,15 @@ pub struct Registry {
     leases: Leases,
     metrics: Metrics,
     pulse: Arc<Pulse>,
+    herald: Herald,
     commands: mpsc::Sender<Command>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
 }
 
 /// Requests that may wait for the loop; more are held up at its door.
 const COMMANDS: usize = 1024;
-/// A loop that has not turned for so long is not to be judged by.
-const LOOP_LATE: Duration = Duration::from_secs(1);
 /// No answer may take longer than 1 s: an old Envoy gives up then.
 const PATIENCE: Duration = Duration::from_millis(900);
-/// How often a legacy write is judged anew when another one came first.
-const LEGACY_TRIES: usize = 4;
 
 impl Registry {
     /// Starts the loop; it ends when the last clone of the registry is dropped.
@@ -98,17 +121,31 @@ impl Registry {
         let (outbox, snapshots) = watch::channel(None);
         let pulse = Arc::new(Pulse::default());
         let leases = options.leases;
+        let own = ReplicaId::random();
+        tracing::info!(replica = %own, "starting");
+        let herald = Herald::start(store.clone(), own.clone(), leases);
         let sync = Sync {
             store: store.clone(),
             options,
             pulse: pulse.clone(),
             metrics: metrics.clone(),
+            herald: herald.clone(),
+            own,
             commands: inbox,
             snapshots: outbox,
-            phase: Phase::Reading,
         };
         tokio::spawn(sync.run());
-        Self { store, leases, metrics, pulse, commands, snapshots }
+        Self { store, leases, metrics, pulse, herald, commands, snapshots }
+    }
+
+    /// Tells the other replicas all that is known here, and that this one ends; whether they can know it.
+    pub async fn bye(&self) -> bool {
+        let (reply, told) = oneshot::channel();
+        let said = async {
+            self.commands.send(Command::Bye { reply }).await.ok()?;
+            told.await.ok()
+        };
+        timeout(2 * IN_REQUEST, said).await.ok().flatten().unwrap_or(false)
     }
 
     /// What is served now; nothing before the first complete read.
@@ -126,10 +163,22 @@ impl Registry {
         self.pulse.age() < Duration::from_secs(5)
     }
 
-    /// How long ago each instance of a service was heard.
-    pub async fn ages(&self, service: &ServiceName) -> Result<HashMap<Endpoint, Duration>, WriteError> {
-        let (reply, ages) = oneshot::channel();
-        self.ask(Command::Ages { service: service.clone(), reply }, ages).await
+    /// How old what is served is, if the store has brought nothing for a while.
+    pub fn staleness(&self) -> Option<Duration> {
+        self.pulse.is_stale().then(|| self.pulse.staleness())
+    }
+
+    /// How alive each instance of a service is.
+    pub async fn lives(&self, service: &ServiceName) -> Result<HashMap<Endpoint, Life>, WriteError> {
+        let (reply, lives) = oneshot::channel();
+        self.ask(Command::Lives { service: service.clone(), reply }, lives).await
+    }
+
+    /// All that is in service, as a sibling may keep it; nothing before something is known.
+    pub async fn kept(&self) -> Option<Kept> {
+        self.snapshot()?;
+        let (reply, kept) = oneshot::channel();
+        self.ask(Command::Keep { reply }, kept).await.ok()
     }
 
     /// A sidecar's PUT or, with [`Status::Draining`], its drain.
@@ -139,34 +188,72 @@ impl Registry {
         at: Sequence,
         status: Status,
         content: Content,
-    ) -> Result<Registered, WriteError> {
+    ) -> Result<(Registered, Accepted), WriteError> {
+        let deadline = Instant::now() + IN_REQUEST;
         let content = Arc::new(content);
         let (reply, verdict) = oneshot::channel();
         let judge = Command::Native { key: key.clone(), at, status, content: content.clone(), reply };
-        match self.ask(judge, verdict).await? {
-            Verdict::Write(at) => {
+        let verdict = self.ask(judge, verdict).await?;
+        let accepted = match verdict {
+            Verdict::Write(at) | Verdict::Rewrite(at) => {
                 let (registry, key) = (self.clone(), key.clone());
-                detached(async move { registry.register(&key, at, status, content).await }).await?;
+                let write = async move { registry.register(&key, at, status, content, verdict, deadline).await };
+                detached(write).await?
             }
-            Verdict::Heard | Verdict::Ignored => counted(&self.metrics.heartbeats)?,
-        }
-        Ok(self.registered(&key.service))
+            Verdict::Heard | Verdict::Ignored => {
+                self.metrics.heartbeats.inc();
+                self.announced(&key).await?
+            }
+        };
+        Ok((self.registered(&key.service), accepted))
     }
 
     /// A sidecar's goodbye; also for an ip:port that nobody registered, whose registration may still be on its way.
-    pub async fn deregister(&self, key: Key, at: Sequence, why: Gone) -> Result<(), WriteError> {
+    pub async fn deregister(&self, key: Key, at: Sequence, why: Gone) -> Result<Accepted, WriteError> {
         self.ready()?;
+        let deadline = Instant::now() + IN_REQUEST;
         let registry = self.clone();
         detached(async move {
-            match registry.store.deregister(&key, at, why).await {
+            match registry.store.deregister(&key, at, why, deadline).await {
                 Ok(Write::Done(row)) => {
                     tracing::info!(instance = %key, incarnation = at.incarnation, "deregistered");
-                    registry.fold(row, Source::Written).await
+                    registry.written(row).await
                 }
                 Ok(Write::Refused { row, at }) => registry.refused(row, at).await,
                 Err(error) => {
-                    let (reply, doubted) = oneshot::channel();
-                    registry.ask(Command::Doubt { key, reply }, doubted).await?;
+                    registry.unknown(&key, &error).await?;
+                    let (reply, owing) = oneshot::channel();
+                    match registry.ask(Command::OweGoodbye { key, at, why, reply }, owing).await? {
+                        Owing::Kept => Ok(Accepted::Owed),
+                        Owing::Superseded(at) => Err(WriteError::Superseded(Some(at))),
+                        Owing::Refused => Err(error.into()),
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// Lays an operator's word over an instance, or takes it away.
+    pub async fn set_override(&self, key: Key, new: Option<Override>) -> Result<Accepted, WriteError> {
+        self.ready()?;
+        let deadline = Instant::now() + IN_REQUEST;
+        let registry = self.clone();
+        detached(async move {
+            match registry.store.set_override(&key, new.as_ref(), deadline).await {
+                // No sign of life: an operator's word revives nobody.
+                Ok(Write::Done(row)) => {
+                    registry.fold(row, Source::Read).await?;
+                    registry.announce(key).await
+                }
+                Ok(Write::Refused { row, .. }) => {
+                    if let Some(row) = row {
+                        registry.fold(row, Source::Read).await?;
+                    }
+                    Err(WriteError::Unknown)
+                }
+                Err(error) => {
+                    registry.unknown(&key, &error).await?;
                     Err(error.into())
                 }
             }
@@ -174,77 +261,74 @@ impl Registry {
         .await
     }
 
-    /// A registration in one of the ancestors' dialects.
-    pub async fn legacy_put(&self, key: Key, content: Content, origin: Origin) -> Result<(), WriteError> {
-        let registry = self.clone();
-        detached(async move { registry.legacy_register(key, Arc::new(content), origin).await }).await
-    }
-
-    /// A deregistration in one of the ancestors' dialects: of whoever is in service there.
-    pub async fn legacy_deregister(&self, key: Key) -> Result<(), WriteError> {
-        self.ready()?;
-        let registry = self.clone();
-        detached(async move { registry.legacy_leave(&key).await }).await
-    }
-
-    async fn legacy_register(&self, key: Key, content: Arc<Content>, origin: Origin) -> Result<(), WriteError> {
-        for _ in 0..LEGACY_TRIES {
-            let (reply, verdict) = oneshot::channel();
-            let judge = Command::Legacy { key: key.clone(), origin, content: content.clone(), reply };
-            let at = match self.ask(judge, verdict).await? {
-                Verdict::Write(at) => at,
-                Verdict::Heard => return counted(&self.metrics.heartbeats),
-                Verdict::Ignored => return counted(&self.metrics.legacy_ignored),
-            };
-            let registration = registration(Status::Healthy, content.clone(), origin);
-            match self.store.register(&key, at, &registration).await? {
-                Write::Done(row) => {
-                    tracing::info!(instance = %key, origin = origin.as_str(), "registered");
-                    return self.fold(row, Source::Written).await;
-                }
-                // Somebody was faster, perhaps with the same words: judged anew by what stands there now.
-                Write::Refused { row: Some(row), .. } => self.fold(row, Source::Read).await?,
-                Write::Refused { row: None, .. } => break,
-            }
-        }
-        Err(WriteError::Superseded(None))
-    }
-
-    async fn legacy_leave(&self, key: &Key) -> Result<(), WriteError> {
-        for _ in 0..LEGACY_TRIES {
-            let served = self.ages(&key.service).await?.contains_key(&key.endpoint);
-            let row = self.store.read(key).await?.filter(|_| served).ok_or(WriteError::Unknown)?;
-            match row.registration() {
-                // The answer to an earlier try was lost; what it asked for is done.
-                None => return self.fold(row, Source::Written).await,
-                Some(found) if found.origin == Origin::Native => return counted(&self.metrics.legacy_ignored),
-                Some(_) => {}
-            }
-            if let Write::Done(row) = self.store.deregister_if(&row, Gone::Deregistered).await? {
-                tracing::info!(instance = %key, "deregistered by a legacy client");
-                return self.fold(row, Source::Written).await;
-            }
-        }
-        Err(WriteError::Superseded(None))
-    }
-
-    async fn register(&self, key: &Key, at: Sequence, status: Status, content: Arc<Content>) -> Result<(), WriteError> {
-        match self.store.register(key, at, &registration(status, content, Origin::Native)).await? {
-            Write::Done(row) => {
+    async fn register(
+        &self,
+        key: &Key,
+        at: Sequence,
+        status: Status,
+        content: Arc<Content>,
+        verdict: Verdict,
+        deadline: Instant,
+    ) -> Result<Accepted, WriteError> {
+        let registration = registration(status, content.clone(), Origin::Native);
+        match self.store.register(key, at, &registration, deadline).await {
+            Ok(Write::Done(row)) => {
                 tracing::info!(instance = %key, status = status.as_str(), incarnation = at.incarnation, "registered");
-                self.fold(row, Source::Written).await
+                self.written(row).await
             }
             // The same incarnation further on: this request is a repeat that arrived late.
-            Write::Refused { row: Some(row), .. }
+            Ok(Write::Refused { row: Some(row), .. })
                 if row.at.incarnation == at.incarnation && row.registration().is_some() =>
             {
-                self.fold(row, Source::Read).await
+                self.fold(row, Source::Read).await?;
+                self.announced(key).await
             }
-            Write::Refused { row, at } => self.refused(row, at).await,
+            Ok(Write::Refused { row, at }) => self.refused(row, at).await,
+            Err(error) => {
+                self.unknown(key, &error).await?;
+                let (reply, owing) = oneshot::channel();
+                let owe = Command::OweStatus { key: key.clone(), at, status, content, reply };
+                match (self.ask(owe, owing).await?, verdict) {
+                    (Owing::Kept, _) => Ok(Accepted::Owed),
+                    (Owing::Superseded(at), _) => Err(WriteError::Superseded(Some(at))),
+                    // What it says is known; that the store should be told again is our trouble.
+                    (Owing::Refused, Verdict::Rewrite(_)) => Ok(Accepted::Persisted),
+                    (Owing::Refused, _) => Err(error.into()),
+                }
+            }
         }
     }
 
-    async fn refused(&self, row: Option<Row>, at: Option<Sequence>) -> Result<(), WriteError> {
+    /// A write was made: it is in the next answer here, and then known to all.
+    async fn written(&self, row: Row) -> Result<Accepted, WriteError> {
+        let key = row.key.clone();
+        self.fold(row, Source::Written).await?;
+        self.announce(key).await
+    }
+
+    async fn announce(&self, key: Key) -> Result<Accepted, WriteError> {
+        if self.herald.announce(key).await { Ok(Accepted::Persisted) } else { Err(WriteError::Unannounced) }
+    }
+
+    /// What is known here is known to all only when it was announced.
+    async fn announced(&self, key: &Key) -> Result<Accepted, WriteError> {
+        match timeout(PATIENCE, self.herald.told(key)).await {
+            Ok(true) => Ok(Accepted::Persisted),
+            _ => Err(WriteError::Unannounced),
+        }
+    }
+
+    /// A write failed. Perhaps it was made all the same: then the others are to look, and so is the next request.
+    async fn unknown(&self, key: &Key, error: &StoreError) -> Result<(), WriteError> {
+        if error.kind != Trouble::Away {
+            return Ok(());
+        }
+        self.herald.announce_later(key.clone());
+        let (reply, doubted) = oneshot::channel();
+        self.ask(Command::Doubt { key: key.clone(), reply }, doubted).await
+    }
+
+    async fn refused<T>(&self, row: Option<Row>, at: Option<Sequence>) -> Result<T, WriteError> {
         if let Some(row) = row {
             self.fold(row, Source::Read).await?;
         }
@@ -266,7 +350,7 @@ impl Registry {
     }
 
     fn ready(&self) -> Result<(), WriteError> {
-        if self.pulse.is_open() && self.pulse.age() < LOOP_LATE { Ok(()) } else { Err(WriteError::NotReady) }
+        if self.pulse.can_judge() { Ok(()) } else { Err(WriteError::NotReady) }
     }
 
     fn registered(&self, service: &ServiceName) -> Registered {
@@ -276,15 +360,9 @@ impl Registry {
             lease_ms: millis(self.leases.native),
             heartbeat_ms: millis(self.leases.heartbeat()),
             version: version.to_string(),
-            vouched: true,
+            vouched: self.pulse.vouches(),
         }
     }
-}
-
-/// A success that leaves its trace in a counter only.
-fn counted(counter: &Counter) -> Result<(), WriteError> {
-    counter.inc();
-    Ok(())
 }
 
 /// Does a write to its end also when its client has gone: what is in the store must be in the answers.
@@ -293,7 +371,7 @@ async fn detached<T: Send + 'static>(
 ) -> Result<T, WriteError> {
     match timeout(PATIENCE, tokio::spawn(write)).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) | Err(_) => Err(StoreError { call: "write", cause: "not done in time".into() }.into()),
+        Ok(Err(_)) | Err(_) => Err(StoreError::away("write", "not done in time").into()),
     }
 }
 

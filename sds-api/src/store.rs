@@ -14,6 +14,7 @@ mod dynamodb;
 pub mod embedded;
 mod expression;
 pub mod item;
+mod replicas;
 mod table;
 
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::instance::Row;
 /// The longest that a store call may hold up a request.
 pub const IN_REQUEST: Duration = Duration::from_millis(800);
 
-/// The store did not answer, or not with a yes or a no; a write's outcome is then unknown.
+/// A call that brought no answer to work with.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{call} failed: {cause}")]
 pub struct StoreError {
@@ -34,6 +35,26 @@ pub struct StoreError {
     pub call: &'static str,
     /// The service's or the connection's words: for logs, not for answers.
     pub cause: String,
+    /// What kind of trouble it is.
+    pub kind: Trouble,
+}
+
+/// Kinds of trouble with the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It did not answer, or said that it is in trouble itself; whether a write was made is unknown.
+    Away,
+    /// It asks for fewer calls; nothing was done.
+    Throttled,
+    /// It answers, but not us: no such table, no permission, a request that it does not take; nothing was done.
+    Refused,
+}
+
+impl StoreError {
+    /// Nothing was heard of it.
+    pub fn away(call: &'static str, cause: impl Into<String>) -> Self {
+        Self { call, cause: cause.into(), kind: Trouble::Away }
+    }
 }
 
 /// What became of a conditional write.
@@ -53,9 +74,9 @@ pub enum Write {
 /// The whole table at one time.
 #[derive(Debug, Default)]
 pub struct FullRead {
-    /// Every row that could be read, tombstones too.
+    /// Every row that could be read, tombstones and foreign ones too.
     pub rows: Vec<Row>,
-    /// Rows that an older registry without incarnations wrote.
+    /// How many of them another registry wrote, without incarnations.
     pub foreign: usize,
     /// Rows that cannot be served: key and reason.
     pub bad: Vec<item::BadRow>,
@@ -66,6 +87,6 @@ pub struct FullRead {
 impl FullRead {
     /// A table without a single row of anybody's.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.foreign == 0 && self.bad.is_empty()
+        self.rows.is_empty() && self.bad.is_empty()
     }
 }

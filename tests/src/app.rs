@@ -106,7 +106,7 @@ pub struct App {
 impl App {
     /// Starts one on a port of its own.
     pub async fn start(stage: &Stage, name: &str) -> anyhow::Result<Self> {
-        let mut command = stage.programs.app();
+        let mut command = stage.programs.ours("app");
         command.arg(name);
         let mut process = stage.spawn(&format!("app {name}"), command)?;
         let addr = process.address("listening addr=").await?;

@@ -8,7 +8,8 @@ use crate::{process::Process, python::MINISTACK, raw, stage::Stage, wait};
 pub struct Emulator {
     /// Its DynamoDB endpoint.
     pub endpoint: String,
-    _process: Process,
+    /// Its process.
+    pub process: Process,
 }
 
 impl Emulator {
@@ -28,6 +29,6 @@ impl Emulator {
             raw::exchange(addr, request.as_bytes()).await?.expect(200)
         })
         .await?;
-        Ok(Self { endpoint: format!("http://{addr}"), _process: process })
+        Ok(Self { endpoint: format!("http://{addr}"), process })
     }
 }

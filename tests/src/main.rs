@@ -3,7 +3,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-const USAGE: &str = "usage: e2e demo [--once] | soak NAME | api [OPTIONS] | sidecar [OPTIONS] | app NAME [ADDR] | floor DIR | bare-probe URL";
+const USAGE: &str = "usage: e2e demo [--once] | soak NAME | api [OPTIONS] | sidecar [OPTIONS] | app NAME [ADDR] | store ADDR DATA | floor DIR | bare-probe URL";
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -30,6 +30,7 @@ fn ours(subcommand: &str, args: &[OsString]) -> ExitCode {
             ("floor", [dir]) => e2e::soak::floor::run(dir).await,
             ("bare-probe", [url]) => e2e::soak::footprint::probe(url).await,
             ("app", args) => e2e::app::run(args).await,
+            ("store", [addr, data]) => e2e::dynamo::run(addr, data).await,
             _ => anyhow::bail!(USAGE),
         }
     });

@@ -35,10 +35,10 @@ impl Programs {
         self.either("sds-sidecar", "sidecar")
     }
 
-    /// The small app; never shipped.
-    pub fn app(&self) -> Command {
+    /// A part of the harness, such as the small app; never shipped.
+    pub fn ours(&self, subcommand: &str) -> Command {
         let mut command = bare(&self.e2e);
-        command.arg("app");
+        command.arg(subcommand);
         command
     }
 
@@ -46,9 +46,7 @@ impl Programs {
         if let Some(dir) = &self.shipped {
             return bare(&dir.join(shipped));
         }
-        let mut command = bare(&self.e2e);
-        command.arg(subcommand);
-        command
+        self.ours(subcommand)
     }
 }
 

@@ -3,14 +3,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 
-use crate::http::Answer;
+use crate::{http::Answer, wire::Message};
 
 /// Sends `bytes` as they are (they should ask for `connection: close`) and reads the one answer to the end.
 pub async fn exchange(addr: SocketAddr, bytes: &[u8]) -> anyhow::Result<Answer> {
@@ -21,7 +20,7 @@ pub async fn exchange(addr: SocketAddr, bytes: &[u8]) -> anyhow::Result<Answer> 
     let read = timeout(Duration::from_secs(15), stream.read_to_end(&mut answer)).await;
     match read.context("the connection stayed open without an end to the answer")? {
         Err(error) if answer.is_empty() => Err(error.into()),
-        _ => parse(&answer),
+        _ => Ok(Message::new(answer)?.answer()?),
     }
 }
 
@@ -31,16 +30,4 @@ pub async fn request(addr: SocketAddr, method: &str, path: &str, body: &[u8]) ->
     let head =
         format!("{method} {path} HTTP/1.1\r\nhost: sds\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
     exchange(addr, &[head.as_bytes(), body].concat()).await
-}
-
-fn parse(bytes: &[u8]) -> anyhow::Result<Answer> {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").context("no end of the headers")?;
-    let head = std::str::from_utf8(&bytes[..end])?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status line")?.parse()?;
-    let mut headers = HeaderMap::new();
-    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
-        headers.append(name.parse::<HeaderName>()?, value.trim().parse::<HeaderValue>()?);
-    }
-    Ok(Answer { status, headers, body: bytes[end + 4..].to_vec() })
 }

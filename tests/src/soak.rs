@@ -5,6 +5,7 @@ mod callgrind;
 mod cpu;
 mod deaths;
 mod deploy;
+mod emulators;
 mod flap;
 pub mod floor;
 pub mod footprint;
@@ -24,11 +25,12 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
     match name {
         "deaths" => deaths::run().await,
         "deploy" => deploy::run().await,
+        "emulators" => emulators::run().await,
         "flap" => flap::run().await,
         "footprint" => footprint::run().await,
         "outage" => outage::run().await,
         "polls" => polls::run().await,
-        _ => bail!("no soak '{name}'; there are: deaths, deploy, flap, footprint, outage, polls"),
+        _ => bail!("no soak '{name}'; there are: deaths, deploy, emulators, flap, footprint, outage, polls"),
     }
 }
 

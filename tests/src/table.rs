@@ -7,7 +7,10 @@ use anyhow::Context;
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Credentials, Region},
-    types::AttributeValue,
+    types::{
+        AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes,
+        ScalarAttributeType,
+    },
 };
 
 /// Attributes by name.
@@ -31,6 +34,17 @@ impl Table {
             .endpoint_url(endpoint)
             .build();
         Self { client: Client::from_conf(config), name: name.to_owned() }
+    }
+
+    /// Creates it, as the registry would.
+    pub async fn create(&self) -> anyhow::Result<()> {
+        let call = self.client.create_table().table_name(&self.name).billing_mode(BillingMode::PayPerRequest);
+        let attribute =
+            |name| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+        let key = |name, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+        let call = call.attribute_definitions(attribute("service")?).attribute_definitions(attribute("ip_port")?);
+        let call = call.key_schema(key("service", KeyType::Hash)?).key_schema(key("ip_port", KeyType::Range)?);
+        call.send().await.context("CreateTable").map(drop)
     }
 
     /// Writes a whole row over what is there.
@@ -57,6 +71,34 @@ impl Table {
         let call = self.client.get_item().table_name(&self.name).consistent_read(true);
         let call = call.key("service", s(service)).key("ip_port", s(ip_port));
         Ok(call.send().await.context("GetItem")?.item)
+    }
+
+    /// Many rows at once, strongly consistent; at most 100, and all of them small.
+    pub async fn batch_get(&self, keys: &[(String, String)]) -> anyhow::Result<Vec<Item>> {
+        let keys = keys.iter().map(|(service, ip_port)| {
+            Item::from([("service".to_owned(), s(service)), ("ip_port".to_owned(), s(ip_port))])
+        });
+        let wanted = KeysAndAttributes::builder().set_keys(Some(keys.collect())).consistent_read(true).build()?;
+        let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await;
+        let mut answer = answer.context("BatchGetItem")?;
+        Ok(answer.responses.as_mut().and_then(|all| all.remove(&self.name)).unwrap_or_default())
+    }
+
+    /// The rows of one service, or of one of the registry's own partitions; at most 1 MB of them.
+    pub async fn query(&self, service: &str) -> anyhow::Result<Vec<Item>> {
+        let call = self.client.query().table_name(&self.name).consistent_read(true);
+        let call = call.key_condition_expression("service = :s").expression_attribute_values(":s", s(service));
+        Ok(call.send().await.context("Query")?.items.unwrap_or_default())
+    }
+
+    /// Moves `seq` of a row up to `seq`, as long as no other incarnation than 1 stands there.
+    pub async fn update(&self, service: &str, ip_port: &str, seq: usize) -> anyhow::Result<()> {
+        let call = self.client.update_item().table_name(&self.name);
+        let call = call.key("service", s(service)).key("ip_port", s(ip_port));
+        let call = call.update_expression("SET incarnation = :one, seq = :seq, rev = if_not_exists(rev, :zero) + :one");
+        let call = call.condition_expression("attribute_not_exists(incarnation) OR incarnation = :one");
+        let call = call.expression_attribute_values(":one", n(1)).expression_attribute_values(":zero", n(0));
+        call.expression_attribute_values(":seq", n(seq)).send().await.context("UpdateItem").map(drop)
     }
 
     /// Every row of instances by `service/ip_port`, without `expire_time`, which is moved in the background.

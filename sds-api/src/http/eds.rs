@@ -17,7 +17,7 @@ use http::{HeaderValue, Request, StatusCode, header};
 use sds_types::{Invalid, ServiceName};
 use serde::Deserialize;
 
-use super::{App, Shared, body, sds::STATE};
+use super::{App, Shared, body, state};
 use crate::{
     error::ApiError,
     registry::{Snapshot, Version},
@@ -80,9 +80,12 @@ fn parse(body: &[u8], api: Api) -> Result<DiscoveryRequest<'_>, ApiError> {
 fn one(app: &App, snapshot: &Snapshot, name: &str, held: &str, api: Api) -> Response {
     let Some(service) = snapshot.services.get(name) else {
         let version = version_of_none(app, name);
-        return unless_held(held, version, || eds_json::response(api, version, &[&eds_json::empty(name, api)]));
+        let empty = || eds_json::response(api, version, &[&eds_json::empty(name, api)]);
+        return unless_held(held, version, state::of(app, 0, false), empty);
     };
-    unless_held(held, service.version, || service.answers.eds(api, || eds_json::render(service, api)).response.clone())
+    let state = state::of(app, service.holding(), false);
+    let ready = || service.answers.eds(api, || eds_json::render(service, api)).response.clone();
+    unless_held(held, service.version, state, ready)
 }
 
 fn many(app: &App, snapshot: &Snapshot, names: &[Cow<'_, str>], held: &str, api: Api) -> Response {
@@ -91,7 +94,8 @@ fn many(app: &App, snapshot: &Snapshot, names: &[Cow<'_, str>], held: &str, api:
         .iter()
         .map(|(name, service)| (*name, service.map_or_else(|| version_of_none(app, name), |service| service.version)));
     let version = Version::of_all(&mut versions.collect::<Vec<_>>());
-    unless_held(held, version, || {
+    let holding = found.iter().filter_map(|(_, service)| *service).map(|service| service.holding()).sum();
+    unless_held(held, version, state::of(app, holding, false), || {
         let resources: Vec<Bytes> = found
             .iter()
             .map(|(name, service)| match service {
@@ -112,13 +116,10 @@ fn version_of_none(app: &App, name: &str) -> Version {
     Version::of(name, &[])
 }
 
-fn unless_held(held: &str, version: Version, response: impl FnOnce() -> Bytes) -> Response {
+fn unless_held(held: &str, version: Version, state: HeaderValue, response: impl FnOnce() -> Bytes) -> Response {
     if version.is(held) {
-        return StatusCode::NOT_MODIFIED.into_response();
+        return (StatusCode::NOT_MODIFIED, [(state::NAME, state)]).into_response();
     }
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (STATE, HeaderValue::from_static("fresh")),
-    ];
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), (state::NAME, state)];
     (headers, response()).into_response()
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     error::ApiError,
     instance::{Content, Gone, Status},
-    registry::{self, Version},
+    registry::{self, Accepted, Version},
     render,
 };
 
@@ -30,20 +30,20 @@ use crate::{
 pub async fn put(State(app): Shared, Host(key): Host, request: Request<Body>) -> Result<Response, ApiError> {
     let body = body::read(request, body::WRITE_LIMIT).await?;
     let said = Said::parse(&body, true)?;
-    let registered = app.registry.put(key, said.at, said.status, said.content).await?;
-    Ok(accepted(&registered, &said.ignored))
+    let put = app.registry.put(key, said.at, said.status, said.content).await?;
+    Ok(accepted(&put, &said.ignored))
 }
 
 /// `POST .../instances/{ip:port}/drain`: no new requests, until a higher incarnation registers.
 pub async fn drain(State(app): Shared, Host(key): Host, request: Request<Body>) -> Result<Response, ApiError> {
     let body = body::read(request, body::WRITE_LIMIT).await?;
     let said = Said::parse(&body, false)?;
-    let registered = app.registry.put(key, said.at, Status::Draining, said.content).await?;
-    Ok(accepted(&registered, &said.ignored))
+    let put = app.registry.put(key, said.at, Status::Draining, said.content).await?;
+    Ok(accepted(&put, &said.ignored))
 }
 
 /// `DELETE .../instances/{ip:port}?incarnation=&seq=`: gone, also when repeated.
-pub async fn delete(State(app): Shared, Host(key): Host, RawQuery(query): RawQuery) -> Result<StatusCode, ApiError> {
+pub async fn delete(State(app): Shared, Host(key): Host, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let query = parameters(query.as_deref());
     let Some(incarnation) = query.get("incarnation") else {
         let reason = "incarnation is required: the registrant's own, as GET /v1/services/{service} shows it";
@@ -59,8 +59,10 @@ pub async fn delete(State(app): Shared, Host(key): Host, RawQuery(query): RawQue
         Some(&"unhealthy") => Gone::Unhealthy,
         _ => Gone::Deregistered,
     };
-    app.registry.deregister(key, at, why).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(match app.registry.deregister(key, at, why).await? {
+        Accepted::Persisted => StatusCode::NO_CONTENT.into_response(),
+        Accepted::Owed => owed(),
+    })
 }
 
 /// `GET /v1/services?limit=&next=`: all services with counts.
@@ -113,7 +115,7 @@ pub async fn service(
     if let Some(unchanged) = not_modified(&headers, &etag) {
         return Ok(unchanged);
     }
-    let ages = app.registry.ages(&name).await?;
+    let lives = app.registry.lives(&name).await?;
     let shown = ServiceShown {
         service: name.as_str(),
         version: service.version.to_string(),
@@ -126,7 +128,8 @@ pub async fn service(
                 port: instance.endpoint.port(),
                 status: instance.status.as_str(),
                 origin: instance.origin.as_str(),
-                lease_age_ms: ages.get(&instance.endpoint).map(|age| age.as_millis()),
+                lease_age_ms: lives.get(&instance.endpoint).map(|life| life.age.as_millis()),
+                held: lives.get(&instance.endpoint).is_some_and(|life| life.held),
                 lease_ms: instance.lease.as_millis(),
                 at: instance.at,
                 weight: instance.content.weight,
@@ -200,9 +203,20 @@ impl Said {
     }
 }
 
-fn accepted(registered: &Registered, ignored: &[String]) -> Response {
-    let body = serde_json::to_vec(registered).unwrap_or_default();
-    body::naming_ignored(([(header::CONTENT_TYPE, "application/json")], body).into_response(), ignored)
+fn accepted((registered, accepted): &(Registered, Accepted), ignored: &[String]) -> Response {
+    let response = match accepted {
+        Accepted::Persisted => {
+            let body = serde_json::to_vec(registered).unwrap_or_default();
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Accepted::Owed => owed(),
+    };
+    body::naming_ignored(response, ignored)
+}
+
+/// It counts here, and the store will be told.
+fn owed() -> Response {
+    (StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], r#"{"persisted":false}"#).into_response()
 }
 
 /// A query's parameters; ours are plain words and numbers, so nothing is decoded.
@@ -255,6 +269,7 @@ struct InstanceShown<'a> {
     origin: &'a str,
     /// Since the last sign of life.
     lease_age_ms: Option<u128>,
+    held: bool,
     lease_ms: u128,
     #[serde(flatten)]
     at: Sequence,

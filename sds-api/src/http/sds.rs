@@ -10,13 +10,10 @@ use axum::{
     extract::{RawPathParams, State, rejection::RawPathParamsRejection},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 
-use super::{Shared, not_modified, path};
+use super::{Shared, not_modified, path, state};
 use crate::{error::ApiError, render::v1};
-
-/// What is known about the answer: `fresh` or `fail-open`.
-pub const STATE: HeaderName = HeaderName::from_static("x-sds-state");
 
 pub async fn get(
     State(app): Shared,
@@ -29,16 +26,16 @@ pub async fn get(
     let Some(service) = app.registry.service(name) else { return ApiError::NotReady.into_response() };
     let Some(service) = service else {
         return match name.parse() {
-            Ok(name) => answer(request.headers(), &v1::unknown(&name, &app.env)),
+            Ok(name) => answer(request.headers(), &v1::unknown(&name, &app.env), state::of(&app, 0, false)),
             Err(error) => ApiError::Invalid(error).into_response(),
         };
     };
     let first = || v1::render(&service, &app.env, app.fail_open);
     let rendered: Arc<v1::Answer> = service.answers.v1(first);
-    answer(request.headers(), &rendered)
+    answer(request.headers(), &rendered, state::of(&app, service.holding(), rendered.fail_open))
 }
 
-fn answer(headers: &HeaderMap, rendered: &v1::Answer) -> Response {
+fn answer(headers: &HeaderMap, rendered: &v1::Answer, state: HeaderValue) -> Response {
     if let Some(unchanged) = not_modified(headers, &rendered.etag) {
         return unchanged;
     }
@@ -48,6 +45,6 @@ fn answer(headers: &HeaderMap, rendered: &v1::Answer) -> Response {
     headers.reserve(8);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::ETAG, rendered.etag.clone());
-    headers.insert(STATE, rendered.state.clone());
+    headers.insert(state::NAME, state);
     response
 }

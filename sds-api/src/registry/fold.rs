@@ -1,38 +1,50 @@
 //! Rows and signs of life in, snapshots out: the registry's whole belief, and the rules by which it changes.
 //!
 //! - Rows fold by (incarnation, rev): what arrives late or twice changes nothing.
-//! - A sign of life is a heartbeat or a write that moved (incarnation, seq). A row found by a repair read is none,
-//!   also when it was never seen before; only the read at the start takes what it finds for alive, for one lease.
+//! - A sign of life is a heartbeat, a page of another replica, or an announced write that moved (incarnation, seq). A row
+//!   found by a repair read is none, also when it was never seen before; only the read at the start takes what it finds
+//!   for alive, for one lease.
 //! - Absence from a read never removes: silence or a tombstone does. A row that the store lost is marked dirty, and
 //!   its next heartbeat writes it again.
+//! - What leaves while the store is away leaves these answers at once, and is owed to the store.
 //!
 //! Pure: time comes in as an argument, what is to be done in the store goes out as a list.
 
+mod away;
+mod hear;
+mod publish;
+mod sweep;
+
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
-    sync::Arc,
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
 use sds_types::{Endpoint, Sequence, ServiceName};
 
 use super::{
+    hearers::{Hearer, Hearers},
     judge::{self, Verdict},
     lease::{LeaseClock, Leases},
-    snapshot::{Instance, Service, Snapshot},
+    pages::VouchHash,
 };
 use crate::{
-    clock::{Stamp, Timestamp},
-    instance::{Content, Key, Origin, Row, Standing, Status},
+    clock::{Now, Timestamp},
+    instance::{Content, Key, Origin, Row, Status},
 };
+
+pub use away::Owing;
+pub use hear::Life;
 
 /// Where a row comes from; it decides whether the row is a sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// A write that was just made.
+    /// A write that was just made here.
     Written,
-    /// The read at the start.
+    /// A write that another replica announced.
+    Announced,
+    /// The read at the start, or the snapshot that stands in for it.
     Start,
     /// A repair read, or a row that stood in a write's way.
     Read,
@@ -41,12 +53,18 @@ pub enum Source {
 /// One row and what is believed of it.
 #[derive(Debug)]
 pub struct Known {
-    /// As the store has it.
+    /// As the store has it or, if it is owed, as the store will have it.
     pub row: Row,
     /// The store was seen without it, or with an older one.
     pub dirty: bool,
+    /// Changed here while the store was away, and not written yet.
+    pub owed: bool,
     /// In the answers.
     pub served: bool,
+    /// Late, and kept in the answers by the loss guard.
+    pub held: bool,
+    /// Whether what is served was laid over by an operator.
+    overridden: bool,
     /// How many full reads had begun when the row changed: an older read knows nothing of it.
     reads: u64,
     heard: Option<Heard>,
@@ -56,6 +74,9 @@ pub struct Known {
 struct Heard {
     /// On the lease clock.
     at: Duration,
+    by: Hearer,
+    /// How long that replica's stops had been forgiven then.
+    stalled: Duration,
     /// For people.
     wall: Timestamp,
     /// The highest sequence number heard of this incarnation: a repeated request is no new sign of life.
@@ -67,42 +88,60 @@ struct Heard {
 pub struct Fold {
     leases: Leases,
     clock: LeaseClock,
+    hearers: Hearers,
     services: HashMap<ServiceName, BTreeMap<Endpoint, Known>>,
+    by_hash: HashMap<VouchHash, Key>,
     changed: HashSet<ServiceName>,
+    owed: HashSet<Key>,
+    /// Services with held instances, and how many, as last told.
+    holding: HashMap<ServiceName, usize>,
     reads: u64,
+    /// Who was heard here since the last flush, and when on the monotonic clock.
+    vouches: HashMap<VouchHash, Duration>,
 }
 
 impl Fold {
     /// Nothing known yet.
     pub fn new(leases: Leases) -> Self {
-        Self { leases, clock: LeaseClock::new(leases), services: HashMap::new(), changed: HashSet::new(), reads: 0 }
+        Self {
+            leases,
+            clock: LeaseClock::new(leases),
+            hearers: Hearers::new(leases),
+            services: HashMap::new(),
+            by_hash: HashMap::new(),
+            changed: HashSet::new(),
+            owed: HashSet::new(),
+            holding: HashMap::new(),
+            reads: 0,
+            vouches: HashMap::new(),
+        }
     }
 
-    /// Judges a sidecar's request and, if it is a heartbeat, hears it.
-    pub fn native(&mut self, key: &Key, at: Sequence, status: Status, content: &Content, wall: Timestamp) -> Verdict {
+    /// Judges a sidecar's request, and hears it.
+    pub fn native(&mut self, key: &Key, at: Sequence, status: Status, content: &Content, now: Now) -> Verdict {
         let known = self.known(key);
         let verdict = judge::native(known, at, status, content);
-        // A heartbeat is a sign of life also when the store must be told again, which may fail.
-        if known.is_some_and(|known| judge::is_heartbeat(known, at, status, content)) {
-            self.hear(key, Some(at.seq), wall);
+        // A sign of life also when the store must be told something, which may fail.
+        if known.is_some_and(|known| judge::is_life(known, at)) {
+            self.hear(key, Some(at.seq), now);
+        }
+        verdict
+    }
+
+    /// Judges a legacy client's request and, if it is a heartbeat, hears it.
+    pub fn legacy(&mut self, key: &Key, origin: Origin, content: &Content, now: Now) -> Verdict {
+        let verdict = judge::legacy(self.known(key), origin, content);
+        if verdict == Verdict::Heard {
+            self.hear(key, None, now);
         }
         verdict
     }
 
     /// A write of unknown outcome: the next request for this key asks the store.
     pub fn doubt(&mut self, key: &Key) {
-        if let Some(known) = self.services.get_mut(&key.service).and_then(|rows| rows.get_mut(&key.endpoint)) {
+        if let Some(known) = self.known_mut(key) {
             known.dirty = true;
         }
-    }
-
-    /// Judges a legacy client's request and, if it is a heartbeat, hears it.
-    pub fn legacy(&mut self, key: &Key, origin: Origin, content: &Content, wall: Timestamp) -> Verdict {
-        let verdict = judge::legacy(self.known(key), origin, content);
-        if verdict == Verdict::Heard {
-            self.hear(key, None, wall);
-        }
-        verdict
     }
 
     /// What is known of a key.
@@ -110,59 +149,61 @@ impl Fold {
         self.services.get(&key.service)?.get(&key.endpoint)
     }
 
-    fn hear(&mut self, key: &Key, seq: Option<u64>, wall: Timestamp) {
-        let now = self.clock.now();
-        let Some(known) = self.services.get_mut(&key.service).and_then(|rows| rows.get_mut(&key.endpoint)) else {
-            return;
-        };
-        let last = known.row.at.seq.max(known.heard.map_or(0, |heard| heard.seq));
-        if seq.is_none_or(|seq| seq > last) {
-            known.heard = Some(Heard { at: now, wall, seq: seq.unwrap_or(last) });
-            if !known.served {
-                known.served = true;
-                self.changed.insert(key.service.clone());
-            }
-        }
+    fn known_mut(&mut self, key: &Key) -> Option<&mut Known> {
+        self.services.get_mut(&key.service)?.get_mut(&key.endpoint)
     }
 
-    /// Takes in a row, unless what is known is as new.
-    pub fn row(&mut self, row: Row, source: Source, wall: Timestamp) {
-        let heard = Heard { at: self.clock.now(), wall, seq: row.at.seq };
+    /// Takes in a row, unless what is known is as new; whether it was taken.
+    pub fn row(&mut self, row: Row, source: Source, wall: Timestamp) -> bool {
         let service = row.key.service.clone();
-        let rows = self.services.entry(service.clone()).or_default();
-        let old = rows.get(&row.key.endpoint);
-        // What the store lost is no match for what it took instead: a count of writes that begins anew, by a clock
-        // that may be behind, or even an incarnation that is.
-        let rewritten = |old: &Known| source == Source::Written && old.dirty;
-        let stale = |old: &Known| match old.row.order().cmp(&row.order()) {
-            Ordering::Less => false,
-            // Another request may have met this very write in the store and brought the row here first.
-            Ordering::Equal => source != Source::Written,
-            Ordering::Greater => !rewritten(old),
-        };
-        if old.is_some_and(stale) {
-            return;
+        let old = self.known(&row.key);
+        if old.is_some_and(|old| is_stale(old, &row, source)) {
+            return false;
         }
-        let unheard = |old: &Known| {
-            old.row.at.incarnation < row.at.incarnation || old.heard.is_none_or(|heard| heard.seq < row.at.seq)
+        let unheard = |old: &Known| match source {
+            Source::Written => {
+                old.row.at.incarnation < row.at.incarnation || old.heard.is_none_or(|heard| heard.seq < row.at.seq)
+            }
+            _ => old.row.at < row.at,
         };
-        let alive = match source {
-            Source::Written => old.is_none_or(unheard),
-            Source::Start => row.registration().is_some_and(|registration| !registration.lost),
-            Source::Read => false,
-        };
+        // A row that was silent for a lease in another's eyes lives when its owner's next write takes the hint away.
+        let lost = row.registration().is_some_and(|standing| standing.lost);
+        let alive = !lost
+            && match source {
+                Source::Written | Source::Announced => old.is_none_or(unheard),
+                Source::Start => row.registration().is_some(),
+                Source::Read => false,
+            };
+        let heard = Heard { at: self.clock.now(), by: Hearer::SELF, stalled: Duration::ZERO, wall, seq: row.at.seq };
         let kept = old.filter(|old| old.row.at.incarnation == row.at.incarnation);
         let known = Known {
             heard: if alive { Some(heard) } else { kept.and_then(|old| old.heard) },
-            served: row.registration().is_some() && (alive || kept.is_some_and(|old| old.served)),
+            // A foreign row lives by its own clock, wherever it was found.
+            served: row.registration().is_some() && (alive || kept.is_some_and(|old| old.served))
+                || is_living_foreign(&row, wall),
+            held: !alive && kept.is_some_and(|old| old.held),
             dirty: false,
+            owed: false,
+            overridden: false,
             reads: self.reads,
             row,
         };
-        if known.served || old.is_some_and(|old| old.served) {
+        let was_served = old.is_some_and(|old| old.served);
+        let incarnation = old.map(|old| old.row.at.incarnation);
+        if known.served || was_served {
             self.changed.insert(service);
         }
-        rows.insert(known.row.key.endpoint, known);
+        if incarnation != Some(known.row.at.incarnation) {
+            if let Some(former) = incarnation {
+                self.by_hash.remove(&VouchHash::of(&known.row.key, former));
+            }
+            if !known.row.is_foreign() {
+                self.by_hash.insert(VouchHash::of(&known.row.key, known.row.at.incarnation), known.row.key.clone());
+            }
+        }
+        self.owed.remove(&known.row.key);
+        rows_insert(&mut self.services, known);
+        true
     }
 
     /// A full read begins: what changes from here on it may have missed.
@@ -170,50 +211,43 @@ impl Fold {
         self.reads += 1;
     }
 
-    /// Takes in the read that began last, complete. Rows that it should have had become dirty, and are forgotten if they
-    /// are not in service: silence or a tombstone removed them, and the store's garbage collection took the rest.
-    pub fn read(&mut self, rows: Vec<Row>, source: Source, wall: Timestamp) {
-        let found: HashMap<Key, (u64, u64)> = rows.iter().map(|row| (row.key.clone(), row.order())).collect();
+    /// Takes in the read that began last, complete; returns what was news. Rows that it should have had become dirty, and are
+    /// forgotten if they are not in service: silence or a tombstone removed them, and the store's garbage collection took the
+    /// rest.
+    pub fn read(&mut self, rows: Vec<Row>, source: Source, wall: Timestamp) -> Vec<Key> {
+        let found: HashMap<&Key, (u64, u64)> = rows.iter().map(|row| (&row.key, row.order())).collect();
         let begun = self.reads;
+        let by_hash = &mut self.by_hash;
         for known in self.services.values_mut() {
             known.retain(|_, known| {
                 let missed =
                     known.reads < begun && found.get(&known.row.key).is_none_or(|order| *order < known.row.order());
-                known.dirty |= missed;
-                !missed || known.served
+                known.dirty |= missed && !known.row.is_foreign();
+                let keep = !missed || known.served || known.owed;
+                if !keep {
+                    by_hash.remove(&VouchHash::of(&known.row.key, known.row.at.incarnation));
+                }
+                keep
             });
         }
         self.services.retain(|_, rows| !rows.is_empty());
+        let mut news = Vec::new();
         for row in rows {
-            self.row(row, source, wall);
-        }
-    }
-
-    /// Lets time pass; returns the rows that have just fallen silent.
-    pub fn tick(&mut self, elapsed: Duration) -> Vec<Row> {
-        self.clock.advance(elapsed);
-        let now = self.clock.now();
-        let mut silent = Vec::new();
-        for (service, rows) in &mut self.services {
-            for known in rows.values_mut().filter(|known| known.served) {
-                let Standing::In(registration) = &known.row.standing else { continue };
-                let lease = self.leases.of(registration.origin);
-                if known.heard.is_none_or(|heard| now.saturating_sub(heard.at) >= lease) {
-                    known.served = false;
-                    silent.push(known.row.clone());
-                    self.changed.insert(service.clone());
-                }
+            let key = (source == Source::Read && !row.is_foreign()).then(|| row.key.clone());
+            if self.row(row, source, wall) {
+                news.extend(key);
             }
         }
-        silent
+        news
     }
 
     /// Living rows whose store entry the garbage collection would take within `left` from `wall`; each is taken
     /// for refreshed at once, for the repair reads mend what a failed refresh loses.
     pub fn refresh(&mut self, left: Duration, keep: Duration, wall: Timestamp) -> Vec<Row> {
         let mut rows = Vec::new();
-        for known in self.services.values_mut().flat_map(BTreeMap::values_mut).filter(|known| known.served) {
-            let Standing::In(registration) = &mut known.row.standing else { continue };
+        let living = self.services.values_mut().flat_map(BTreeMap::values_mut);
+        for known in living.filter(|known| known.served && !known.owed && !known.row.is_foreign()) {
+            let Some(registration) = known.row.registration_mut() else { continue };
             if registration.expire_time < wall.plus(left).seconds() {
                 registration.expire_time = wall.plus(keep).seconds();
                 rows.push(known.row.clone());
@@ -221,60 +255,33 @@ impl Fold {
         }
         rows
     }
+}
 
-    /// The snapshot after all changes since the last call; untouched services are shared with `before`.
-    pub fn publish(&mut self, before: &Snapshot) -> Option<Snapshot> {
-        if self.changed.is_empty() {
-            return None;
-        }
-        let mut services = before.services.clone();
-        for name in self.changed.drain() {
-            let rows = self.services.get(&name);
-            let instances: Vec<_> =
-                rows.into_iter().flatten().filter_map(|(_, known)| instance(known, self.leases)).collect();
-            match (services.entry(name.clone()), instances.is_empty()) {
-                (Entry::Occupied(entry), true) => drop(entry.remove()),
-                (Entry::Vacant(_), true) => {}
-                (Entry::Occupied(mut entry), false) => {
-                    entry.insert(Arc::new(Service::new(name, instances)));
-                }
-                (Entry::Vacant(entry), false) => {
-                    entry.insert(Arc::new(Service::new(name, instances)));
-                }
-            }
-        }
-        Some(Snapshot { services })
+/// Whether this is another registry's row that has not expired, by the wall clock that wrote it.
+fn is_living_foreign(row: &Row, wall: Timestamp) -> bool {
+    row.is_foreign() && row.registration().is_some_and(|standing| standing.expire_time > wall.seconds())
+}
+
+/// Whether a row says nothing that is not known, or less.
+fn is_stale(old: &Known, row: &Row, source: Source) -> bool {
+    if old.owed {
+        // What the store has not seen yet stands above what it has.
+        let ended = row.registration().is_none() && row.at.incarnation == old.row.at.incarnation;
+        return row.at < old.row.at && !ended;
     }
-
-    /// How long ago each instance in service was heard.
-    pub fn ages(&self, service: &ServiceName) -> HashMap<Endpoint, Duration> {
-        let now = self.clock.now();
-        let served = self.services.get(service).into_iter().flatten().filter(|(_, known)| known.served);
-        served.filter_map(|(endpoint, known)| Some((*endpoint, now.saturating_sub(known.heard?.at)))).collect()
-    }
-
-    /// Tells a service of the snapshot when its instances were last heard, for people.
-    pub fn tell_heard(&self, service: &Service) {
-        let Some(rows) = self.services.get(&service.name) else { return };
-        for instance in &service.instances {
-            if let Some(heard) = rows.get(&instance.endpoint).and_then(|known| known.heard) {
-                instance.heard.set(heard.wall);
-            }
-        }
+    // What the store lost is no match for what it took instead: a count of writes that begins anew, by a clock
+    // that may be behind, or even an incarnation that is.
+    let rewritten = source == Source::Written && old.dirty;
+    match old.row.order().cmp(&row.order()) {
+        Ordering::Less => false,
+        // Another request may have met this very write in the store and brought the row here first.
+        Ordering::Equal => source != Source::Written,
+        Ordering::Greater => !rewritten,
     }
 }
 
-fn instance(known: &Known, leases: Leases) -> Option<Instance> {
-    let registration = known.row.registration().filter(|_| known.served)?;
-    Some(Instance {
-        endpoint: known.row.key.endpoint,
-        at: known.row.at,
-        status: registration.status,
-        origin: registration.origin,
-        content: registration.content.clone(),
-        heard: Stamp::new(known.heard?.wall),
-        lease: leases.of(registration.origin),
-    })
+fn rows_insert(services: &mut HashMap<ServiceName, BTreeMap<Endpoint, Known>>, known: Known) {
+    services.entry(known.row.key.service.clone()).or_default().insert(known.row.key.endpoint, known);
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use crate::instance::{Content, Origin, Status};
 pub enum Verdict {
     /// Nothing changed: a heartbeat.
     Heard,
+    /// A heartbeat of a row that the store lacks, or has in an older state: to be written again, but heard if that fails.
+    Rewrite(Sequence),
     /// To be written at this place in the order; the store's condition has the last word.
     Write(Sequence),
     /// A legacy client speaks for an instance whose sidecar is alive: answered as success, changes nothing.
@@ -21,18 +23,29 @@ pub enum Verdict {
 pub fn native(known: Option<&Known>, at: Sequence, status: Status, content: &Content) -> Verdict {
     let lost = |known: &Known| known.row.registration().is_some_and(|standing| standing.lost);
     match known {
-        Some(known) if is_heartbeat(known, at, status, content) && !known.dirty && !lost(known) => Verdict::Heard,
+        Some(known) if is_heartbeat(known, at, status, content) => {
+            if known.dirty || known.owed || lost(known) {
+                Verdict::Rewrite(at)
+            } else {
+                Verdict::Heard
+            }
+        }
         _ => Verdict::Write(at),
     }
 }
 
 /// Whether a sidecar's request says nothing that is not known. Nothing of the same incarnation ends a drain, so on a
 /// draining row any request of it only keeps the row alive.
-pub fn is_heartbeat(known: &Known, at: Sequence, status: Status, content: &Content) -> bool {
-    known.row.at.incarnation == at.incarnation
+fn is_heartbeat(known: &Known, at: Sequence, status: Status, content: &Content) -> bool {
+    is_life(known, at)
         && known.row.registration().is_some_and(|standing| {
             standing.status == Status::Draining || (standing.status == status && *standing.content == *content)
         })
+}
+
+/// Whether a request is a sign of life of what stands there, whatever else it says.
+pub fn is_life(known: &Known, at: Sequence) -> bool {
+    known.row.at.incarnation == at.incarnation && known.row.registration().is_some()
 }
 
 /// Judges a registration by a client that knows no incarnation: it gets the place in the order that keeps what
@@ -44,6 +57,7 @@ pub fn legacy(known: Option<&Known>, origin: Origin, content: &Content) -> Verdi
     match (standing.origin, known.served) {
         (Origin::Native, true) => Verdict::Ignored,
         (Origin::Native, false) => next,
+        _ if known.row.is_foreign() => next,
         (_, served) => {
             let same = standing.origin == origin && *standing.content == *content;
             if served && same && !standing.lost && !known.dirty {

@@ -1,8 +1,8 @@
 //! When an instance counts as silent, by this replica's own clock alone.
 //!
-//! The lease clock is monotonic and advances only while the sync loop turns: a replica that was stopped, or starved,
-//! for longer than a step does not find everybody dead when it wakes. No wall clock takes part, so a wrong one can
-//! neither kill a live instance nor keep a dead one.
+//! The lease clock is monotonic and advances only with rounds of the reader that heard everything: a replica that was
+//! stopped, starved or cut off from the store does not find everybody dead when it is back. No wall clock takes part, so a
+//! wrong one can neither kill a live instance nor keep a dead one.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ pub struct Leases {
     pub native: Duration,
     /// For clients of the ancestors, which renew at their own pace.
     pub legacy: Duration,
+    /// How long the loss guard may hold an instance that is silent.
+    pub hold: Duration,
 }
 
 impl Leases {
@@ -31,10 +33,25 @@ impl Leases {
         self.native / 3
     }
 
-    /// How often silence is looked for: fine enough for a lease that is kept to a hundredth, and often enough for the
-    /// loop's pulse to show that it turns.
-    pub fn sweep(&self) -> Duration {
-        (self.native / 90).clamp(Duration::from_millis(10), Duration::from_millis(333))
+    /// From when on silence is suspicious: half a heartbeat overdue, and two flushes on its way. Before the first of many
+    /// that fell silent together is due, all of them are late.
+    pub fn late(&self, origin: Origin) -> Duration {
+        self.of(origin) / 2 + 2 * self.flush()
+    }
+
+    /// How often a replica tells the others whom it heard.
+    pub fn flush(&self) -> Duration {
+        self.native / 15
+    }
+
+    /// How often a replica looks at the others' headers; also what the loop's pulse shows that it turns by.
+    pub fn poll(&self) -> Duration {
+        (self.native / 90).clamp(Duration::from_millis(20), Duration::from_millis(333))
+    }
+
+    /// The longest that one stop of a replica is forgiven to those that it heard: a load balancer's time to leave it.
+    pub fn stall(&self) -> Duration {
+        self.native / 2
     }
 }
 
@@ -46,14 +63,17 @@ pub struct LeaseClock {
 }
 
 impl LeaseClock {
-    /// A clock for these leases; it starts at zero.
+    /// A clock for these leases. It does not start at zero, so that what happened before its start has a time too.
     pub fn new(leases: Leases) -> Self {
-        Self { at: Duration::ZERO, step: (leases.native / 15).max(Duration::from_millis(200)) }
+        const START: Duration = Duration::from_secs(30 * 86_400);
+        Self { at: START, step: leases.flush().max(Duration::from_millis(200)) }
     }
 
-    /// Adds what passed since the last turn of the loop, at most one step: a longer gap was a pause of ours.
-    pub fn advance(&mut self, elapsed: Duration) {
-        self.at += elapsed.min(self.step);
+    /// Adds what passed since the last round, at most one step: a longer gap was a pause of ours.
+    pub fn advance(&mut self, elapsed: Duration) -> Duration {
+        let step = elapsed.min(self.step);
+        self.at += step;
+        step
     }
 
     /// The clock's time.
@@ -66,24 +86,35 @@ impl LeaseClock {
 mod tests {
     use super::*;
 
-    const LEASES: Leases = Leases { native: Duration::from_secs(30), legacy: Duration::from_secs(120) };
+    const LEASES: Leases =
+        Leases { native: Duration::from_secs(30), legacy: Duration::from_secs(120), hold: Duration::from_secs(3600) };
 
     #[test]
     fn a_pause_counts_as_one_step() {
         let mut clock = LeaseClock::new(LEASES);
+        let start = clock.now();
         clock.advance(Duration::from_millis(333));
         clock.advance(Duration::from_secs(3600));
-        assert_eq!(clock.now(), Duration::from_millis(2333));
+        assert_eq!(clock.now() - start, Duration::from_millis(2333));
     }
 
     #[test]
     fn the_loop_turns_several_times_a_second_whatever_the_lease() {
         let leases = Leases { native: Duration::from_secs(3600), ..LEASES };
-        assert!(leases.sweep() < Duration::from_millis(500));
+        assert!(leases.poll() < Duration::from_millis(500));
     }
 
     #[test]
     fn the_dialect_decides_the_lease() {
-        assert_eq!((LEASES.of(Origin::Native), LEASES.of(Origin::Cookpad)), (LEASES.native, LEASES.legacy));
+        assert_eq!((LEASES.of(Origin::Native), LEASES.of(Origin::Lyft)), (LEASES.native, LEASES.legacy));
+    }
+
+    #[test]
+    fn all_are_late_before_the_first_is_due() {
+        for origin in [Origin::Native, Origin::Cookpad] {
+            let lease = LEASES.of(origin);
+            let freshest = lease - lease / 3;
+            assert!(freshest > LEASES.late(origin), "{origin:?}");
+        }
     }
 }

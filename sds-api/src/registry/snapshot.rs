@@ -4,14 +4,23 @@
 //! replica, after every restart and in the next release, and a heartbeat does not move it. Envoys and HTTP caches
 //! compare it to learn that nothing changed.
 
-use std::{collections::HashMap, fmt, hash::Hasher, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::Hasher,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use sds_types::{Endpoint, Sequence, ServiceName};
 use siphasher::sip::SipHasher24;
 
 use crate::{
     clock::Stamp,
-    instance::{Content, Origin, Status},
+    instance::{Content, Origin, Override, Status},
     render::Answers,
 };
 
@@ -33,6 +42,8 @@ pub struct Service {
     pub instances: Vec<Instance>,
     /// Each rendered on first use, dropped with this version.
     pub answers: Answers,
+    /// How many of them only the loss guard keeps here: moved by the loop alone, and no part of the content.
+    held: AtomicUsize,
 }
 
 /// A row in service, as the answers need it.
@@ -46,8 +57,10 @@ pub struct Instance {
     pub status: Status,
     /// Who registered it.
     pub origin: Origin,
-    /// All else.
+    /// All else, an operator's word laid over it.
     pub content: Arc<Content>,
+    /// That word.
+    pub operator: Option<Arc<Override>>,
     /// The last sign of life, for people: the one thing here that moves, by the loop alone.
     pub heard: Stamp,
     /// How long that lasts.
@@ -56,13 +69,24 @@ pub struct Instance {
 
 impl Service {
     /// A version of a service; the instances come in any order.
-    pub fn new(name: ServiceName, mut instances: Vec<Instance>) -> Self {
+    pub fn new(name: ServiceName, mut instances: Vec<Instance>, held: usize) -> Self {
         instances.sort_unstable_by(|a, b| {
             let zones = a.content.locality.zone.cmp(&b.content.locality.zone);
             zones.then(a.endpoint.cmp(&b.endpoint))
         });
         let version = Version::of(name.as_str(), &instances);
-        Self { name, version, instances, answers: Answers::default() }
+        let held = AtomicUsize::new(held);
+        Self { name, version, instances, answers: Answers::default(), held }
+    }
+
+    /// How many of the instances only the loss guard keeps here.
+    pub fn holding(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
+    /// Moves that number; the loop's alone.
+    pub fn hold(&self, holding: usize) {
+        self.held.store(holding, Relaxed);
     }
 }
 

@@ -1,33 +1,48 @@
-//! The one loop that owns the registry's belief: requests, reads of the store and time all change it here, one
-//! after the other, and it alone publishes. So a registration that was answered is in every later answer, and no
+//! The one loop that owns the registry's belief: requests, other replicas, reads of the store and time all change it here,
+//! one after the other, and it alone publishes. So a registration that was answered is in every later answer, and no
 //! lock is held anywhere.
 //!
-//! The store is never waited for in the loop: reads and chores run beside it, and their results come back as events.
+//! The store is never waited for in the loop: rounds, reads, flushes and chores run beside it, and what they bring comes
+//! back as events.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod load;
+mod tell;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use sds_types::{Endpoint, Sequence, ServiceName};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::{
     Options,
-    chores::{Chore, Chores},
-    fold::{Fold, Source},
+    chores::{Chore, Chores, Done},
+    fold::{Fold, Life, Owing, Source},
+    herald::Herald,
     judge::Verdict,
+    pages::VouchHash,
     pulse::Pulse,
+    reader::{self, Round},
     snapshot::Snapshot,
 };
 use crate::{
-    clock::Timestamp,
-    instance::{Content, Key, Origin, Row, Status},
+    clock::{Now, Timestamp},
+    instance::{Content, Gone, Key, Origin, Row, Status},
+    keepsake::Kept,
     metrics::Metrics,
-    render,
-    store::{FullRead, Store, StoreError, item::BadRow},
+    replica::ReplicaId,
+    store::Store,
 };
+use load::{Loaded, Loader};
+
+pub use load::Snapshots;
 
 /// What requests ask of the loop.
 #[derive(Debug)]
@@ -36,12 +51,20 @@ pub enum Command {
     Native { key: Key, at: Sequence, status: Status, content: Arc<Content>, reply: oneshot::Sender<Verdict> },
     /// Judge a legacy client's registration.
     Legacy { key: Key, origin: Origin, content: Arc<Content>, reply: oneshot::Sender<Verdict> },
-    /// How long ago each instance of a service was heard.
-    Ages { service: ServiceName, reply: oneshot::Sender<HashMap<Endpoint, Duration>> },
+    /// How alive each instance of a service is.
+    Lives { service: ServiceName, reply: oneshot::Sender<HashMap<Endpoint, Life>> },
     /// A write of this key has an unknown outcome.
     Doubt { key: Key, reply: oneshot::Sender<()> },
     /// Fold a row; the reply comes after it was published.
     Fold { row: Row, source: Source, reply: oneshot::Sender<()> },
+    /// An instance is unfit or drains, and the store is away.
+    OweStatus { key: Key, at: Sequence, status: Status, content: Arc<Content>, reply: oneshot::Sender<Owing> },
+    /// An instance has left, and the store is away.
+    OweGoodbye { key: Key, at: Sequence, why: Gone, reply: oneshot::Sender<Owing> },
+    /// All that is in service, to be kept.
+    Keep { reply: oneshot::Sender<Kept> },
+    /// The last flush before the end.
+    Bye { reply: oneshot::Sender<bool> },
 }
 
 /// What the loop works with.
@@ -50,15 +73,16 @@ pub struct Sync {
     pub options: Options,
     pub pulse: Arc<Pulse>,
     pub metrics: Metrics,
+    pub herald: Herald,
+    pub own: ReplicaId,
     pub commands: mpsc::Receiver<Command>,
     pub snapshots: watch::Sender<Option<Arc<Snapshot>>>,
-    pub phase: Phase,
 }
 
 /// How far the start has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// No complete read yet: nothing is answered.
+enum Phase {
+    /// Nothing is known yet: nothing is answered.
     Reading,
     /// Writes are taken, reads not yet. An empty table without our mark was wiped, and gets one heartbeat in which
     /// the sidecars appear again: answering "empty" meanwhile would take every host from every Envoy.
@@ -70,60 +94,109 @@ pub enum Phase {
 /// How many requests are taken between two publications.
 const BATCH: usize = 256;
 
+/// The loop's own state.
+struct Loop {
+    sync: Sync,
+    fold: Fold,
+    chores: Chores,
+    phase: Phase,
+    /// The table was read once since the start.
+    read: bool,
+    flush: Flush,
+    /// What is being written of what is owed.
+    paying: HashSet<Key>,
+    started: Instant,
+    /// When all that is served was last known to be true.
+    fresh: Timestamp,
+    /// Rows that the last full read could not make sense of: key and reason.
+    bad: HashMap<String, String>,
+}
+
+/// The flush that is on its way, and how the last one went.
+#[derive(Default)]
+struct Flush {
+    vouches: HashMap<VouchHash, Duration>,
+    answer: Option<(Instant, oneshot::Receiver<bool>)>,
+    failed: bool,
+}
+
 impl Sync {
     /// Runs until every sender of commands is gone.
-    pub async fn run(mut self) {
-        let mut fold = Fold::new(self.options.leases);
-        let mut chores = Chores::start(self.store.clone());
-        let mut reads = JoinSet::new();
-        let mut sweep = ticks(self.options.leases.sweep());
-        let mut renew = ticks(self.options.leases.heartbeat());
+    pub async fn run(self) {
+        let leases = self.options.leases;
+        let mut rounds = reader::start(self.store.clone(), self.own.clone(), leases);
+        let mut loader = Loader::new(self.store.clone(), &self.options);
+        let mut turn = ticks(leases.poll());
+        let mut flush = ticks(leases.flush());
+        let mut renew = ticks(leases.heartbeat());
+        let mut keep = ticks(leases.native);
+        let mut keeping = JoinSet::new();
         let mut batch = Vec::with_capacity(BATCH);
-        let mut swept = Instant::now();
-        fold.read_begins();
-        reads.spawn(first_read(self.store.clone(), self.options.create_table, Duration::ZERO));
+        let mut this = Loop {
+            fold: Fold::new(leases),
+            chores: Chores::start(self.store.clone()),
+            phase: Phase::Reading,
+            read: false,
+            flush: Flush::default(),
+            paying: HashSet::new(),
+            started: Instant::now(),
+            fresh: Timestamp::of_seconds(0),
+            bad: HashMap::new(),
+            sync: self,
+        };
+        this.fold.read_begins();
         loop {
             let mut replies = Vec::new();
             tokio::select! {
-                taken = self.commands.recv_many(&mut batch, BATCH) => {
+                taken = this.sync.commands.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
                         return;
                     }
                     for command in batch.drain(..) {
-                        self.obey(&mut fold, command, &mut replies);
+                        this.obey(command, &mut replies);
                     }
                 }
-                Some(read) = reads.join_next() => {
-                    match read {
-                        Ok(Ok(read)) => self.take_in(&mut fold, read),
-                        Ok(Err(error)) => self.read_failed(&error),
-                        Err(error) => tracing::error!(%error, "the full read did not end"),
+                Some(round) = rounds.recv() => {
+                    if round.full_read {
+                        loader.hurry();
                     }
-                    self.next_read(&mut fold, &mut reads);
+                    this.take_round(round);
                 }
-                Some(row) = chores.done() => fold.row(row, Source::Read, Timestamp::now()),
-                _ = sweep.tick() => {
-                    let elapsed = swept.elapsed();
-                    swept += elapsed;
-                    self.drop_silent(&mut fold, elapsed, &mut chores);
+                loaded = loader.next() => {
+                    match loaded {
+                        Loaded::Read { read, wiped } => this.take_read(read, wiped),
+                        Loaded::Kept(kept) => this.take_kept(kept),
+                        Loaded::Failed(error) => this.read_failed(&error),
+                    }
+                    if loader.again(this.fold.has_foreign()) {
+                        this.fold.read_begins();
+                    }
                 }
-                _ = renew.tick() => {
-                    self.renew_times(&fold);
-                    let left = Duration::from_secs(fastrand::u64(12..18) * 3600);
-                    let due = fold.refresh(left, crate::store::KEEP, Timestamp::now());
-                    due.into_iter().for_each(|row| chores.add(Chore::Refresh(row)));
-                }
+                Some(done) = this.chores.done() => this.take_done(done),
+                Some(flushed) = this.flush.done() => this.flushed(flushed),
+                _ = flush.tick() => this.begin_flush(false),
+                _ = renew.tick() => this.renew(),
+                _ = keep.tick(), if keeping.is_empty() && this.phase == Phase::Serving => this.keep(&mut keeping),
+                Some(_) = keeping.join_next() => {}
+                _ = turn.tick() => {}
             }
-            self.publish(&mut fold);
-            self.pulse.beat();
+            this.publish();
+            this.sync.pulse.beat();
             for reply in replies {
                 let _ = reply.send(());
             }
         }
     }
+}
 
-    fn obey(&self, fold: &mut Fold, command: Command, replies: &mut Vec<oneshot::Sender<()>>) {
-        let now = Timestamp::now();
+impl Loop {
+    fn now(&self) -> Now {
+        Now { wall: Timestamp::now(), mono: self.started.elapsed() }
+    }
+
+    fn obey(&mut self, command: Command, replies: &mut Vec<oneshot::Sender<()>>) {
+        let now = self.now();
+        let fold = &mut self.fold;
         // A requester that gave up no longer listens; the sign of life counts all the same.
         match command {
             Command::Native { key, at, status, content, reply } => {
@@ -132,134 +205,175 @@ impl Sync {
             Command::Legacy { key, origin, content, reply } => {
                 let _ = reply.send(fold.legacy(&key, origin, &content, now));
             }
-            Command::Ages { service, reply } => drop(reply.send(fold.ages(&service))),
+            Command::Lives { service, reply } => drop(reply.send(fold.lives(&service, now.wall))),
             Command::Doubt { key, reply } => {
                 fold.doubt(&key);
                 replies.push(reply);
             }
             Command::Fold { row, source, reply } => {
-                fold.row(row, source, now);
+                fold.row(row, source, now.wall);
                 replies.push(reply);
             }
-        }
-    }
-
-    fn drop_silent(&self, fold: &mut Fold, elapsed: Duration, chores: &mut Chores) {
-        for row in fold.tick(elapsed) {
-            tracing::info!(instance = %row.key, "silent for a lease, left the answers");
-            self.metrics.silent.inc();
-            chores.add(Chore::Lost(row));
-        }
-    }
-
-    fn next_read(&self, fold: &mut Fold, reads: &mut JoinSet<Result<FullRead, StoreError>>) {
-        fold.read_begins();
-        match self.phase {
-            Phase::Reading => reads.spawn(first_read(self.store.clone(), self.options.create_table, RETRY)),
-            Phase::Waiting(_) | Phase::Serving => reads.spawn(later_read(self.store.clone(), self.options.full_read)),
-        };
-    }
-
-    fn take_in(&mut self, fold: &mut Fold, mut read: FullRead) {
-        let wiped = read.is_empty() && !read.meta;
-        let found = read.rows.len();
-        read.rows.retain(|row| match self.options.addresses.check(row.key.endpoint) {
-            Ok(()) => true,
-            Err(refused) => {
-                read.bad.push(BadRow { key: row.key.to_string(), reason: refused.to_string() });
-                false
+            Command::OweStatus { key, at, status, content, reply } => {
+                let owing = fold.owe_status(&key, at, status, &content);
+                self.published(reply, owing);
             }
-        });
-        for bad in &read.bad {
-            tracing::warn!(row = bad.key, reason = bad.reason, "row left out of the answers");
-        }
-        self.metrics.bad_rows.set(count(read.bad.len()));
-        self.metrics.foreign_rows.set(count(read.foreign));
-        self.metrics.last_full_read.set(i64::try_from(Timestamp::now().seconds()).unwrap_or(i64::MAX));
-        let source = if self.phase == Phase::Reading { Source::Start } else { Source::Read };
-        fold.read(read.rows, source, Timestamp::now());
-        if self.phase == Phase::Reading {
-            let wait = if wiped { self.options.leases.heartbeat() } else { Duration::ZERO };
-            tracing::info!(rows = found, wiped, "first full read complete");
-            self.phase = Phase::Waiting(Instant::now() + wait);
-            self.pulse.open();
-        }
-    }
-
-    fn read_failed(&self, error: &StoreError) {
-        self.metrics.failed_reads.inc();
-        let table = self.store.table();
-        if self.phase == Phase::Reading {
-            tracing::warn!(%error, table, "full read failed, nothing is served yet; is there such a table?");
-        } else {
-            tracing::warn!(%error, table, "full read failed, what was known stays");
-        }
-    }
-
-    fn publish(&mut self, fold: &mut Fold) {
-        match self.phase {
-            Phase::Reading => {}
-            Phase::Waiting(until) if Instant::now() < until => {}
-            Phase::Waiting(_) => {
-                self.phase = Phase::Serving;
-                self.announce(fold.publish(&Snapshot::default()).unwrap_or_default());
-                tracing::info!("serving");
+            Command::OweGoodbye { key, at, why, reply } => {
+                let owing = fold.owe_goodbye(&key, at, why);
+                self.published(reply, owing);
             }
-            Phase::Serving => {
-                let before = self.snapshots.borrow().clone();
-                if let Some(snapshot) = before.and_then(|before| fold.publish(&before)) {
-                    self.announce(snapshot);
+            Command::Keep { reply } => drop(reply.send(Kept { rows: fold.served_rows(), taken: self.fresh })),
+            Command::Bye { reply } => self.bye(reply),
+        }
+    }
+
+    /// Answers when what was changed is in the answers.
+    fn published<T>(&mut self, reply: oneshot::Sender<T>, outcome: T) {
+        self.publish();
+        let _ = reply.send(outcome);
+    }
+
+    fn take_round(&mut self, mut round: Round) {
+        let wall = Timestamp::now();
+        for (id, beat, bye) in &round.beats {
+            self.fold.replica(id, *beat, *bye);
+        }
+        round.rows.retain(|row| self.sync.options.addresses.check(row.key.endpoint).is_ok());
+        for row in round.rows {
+            self.fold.row(row, Source::Announced, wall);
+        }
+        for (id, beat, page) in &round.pages {
+            self.fold.page(id, *beat, page, wall);
+        }
+        let complete = round.failed.is_none();
+        self.sync.pulse.round();
+        // One that hears and cannot tell: its clients had better speak to another.
+        self.sync.pulse.vouch(!(complete && self.flush.is_failing(self.sync.options.leases.flush())));
+        match round.failed {
+            None => {
+                if self.read {
+                    self.true_at(wall);
+                }
+                self.pay();
+                if !self.flush.is_failing(self.sync.options.leases.flush()) {
+                    self.pass(round.elapsed, wall);
                 }
             }
-        }
-    }
-
-    fn announce(&self, snapshot: Snapshot) {
-        self.metrics.services.set(count(snapshot.services.len()));
-        self.metrics.instances.set(count(snapshot.services.values().map(|service| service.instances.len()).sum()));
-        self.snapshots.send_replace(Some(Arc::new(snapshot)));
-    }
-
-    /// Old Envoys' answers tell when each host was last heard: rendered anew for services that are polled.
-    fn renew_times(&self, fold: &Fold) {
-        let Some(snapshot) = self.snapshots.borrow().clone() else { return };
-        for service in snapshot.services.values() {
-            fold.tell_heard(service);
-            if service.answers.v1_is_polled() {
-                service.answers.set_v1(render::v1::render(service, &self.options.env, self.options.fail_open));
+            Some(error) => {
+                self.sync.metrics.failed_rounds.inc();
+                tracing::debug!(%error, "a round of the reader failed");
             }
         }
     }
+
+    fn pass(&mut self, elapsed: Duration, wall: Timestamp) {
+        let swept = self.fold.pass(elapsed, wall);
+        let metrics = &self.sync.metrics;
+        metrics.late.set(tell::count(swept.tally.late));
+        for key in &swept.held {
+            tracing::warn!(instance = %key, "silent together with many others, held in the answers");
+        }
+        let before = self.sync.snapshots.borrow().clone();
+        for (name, holding) in &swept.holding {
+            if let Some(service) = before.as_ref().and_then(|snapshot| snapshot.services.get(name)) {
+                service.hold(*holding);
+            }
+        }
+        if !swept.holding.is_empty() {
+            metrics.held.set(tell::count(self.fold.holding()));
+        }
+        for row in swept.silent {
+            tracing::info!(instance = %row.key, "silent for a lease, left the answers");
+            metrics.silent.inc();
+            if !row.is_foreign() {
+                self.chores.add(Chore::Lost(row));
+            }
+        }
+    }
+
+    /// What left while the store was away is written first on its return.
+    fn pay(&mut self) {
+        if !self.paying.is_empty() {
+            return;
+        }
+        for row in self.fold.owed() {
+            let key = row.key.clone();
+            if self.chores.add(Chore::Owed(row)) {
+                self.paying.insert(key);
+            }
+        }
+        self.sync.metrics.owed.set(tell::count(self.paying.len()));
+    }
+
+    fn take_done(&mut self, done: Done) {
+        let wall = Timestamp::now();
+        match done {
+            Done::Paid(row) => {
+                let key = row.key.clone();
+                self.paying.remove(&key);
+                self.fold.row(row, Source::Written, wall);
+                self.sync.herald.announce_later(key);
+            }
+            Done::Overtaken(key, row) => {
+                self.paying.remove(&key);
+                self.fold.forgive(&key);
+                if let Some(row) = row {
+                    self.fold.row(row, Source::Read, wall);
+                }
+            }
+            Done::Unpaid(key) => drop(self.paying.remove(&key)),
+            Done::Changed(row) => drop(self.fold.row(row, Source::Read, wall)),
+        }
+    }
+
+    fn begin_flush(&mut self, bye: bool) {
+        if self.flush.answer.is_some() && !bye {
+            return;
+        }
+        let vouches = self.fold.take_vouches();
+        let now = self.started.elapsed();
+        let heard = vouches.iter().map(|(hash, at)| (*hash, now.saturating_sub(*at))).collect();
+        self.flush.answer = Some((Instant::now(), self.sync.herald.flush(heard, bye)));
+        self.flush.vouches = vouches;
+    }
+
+    fn flushed(&mut self, done: bool) {
+        let vouches = std::mem::take(&mut self.flush.vouches);
+        if !done {
+            self.sync.metrics.failed_flushes.inc();
+            self.fold.give_back(vouches);
+        }
+        self.flush.failed = !done;
+    }
+
+    fn bye(&mut self, reply: oneshot::Sender<bool>) {
+        self.begin_flush(true);
+        if let Some((_, answer)) = self.flush.answer.take() {
+            tokio::spawn(async move { reply.send(answer.await.unwrap_or(false)) });
+        }
+    }
 }
 
-const RETRY: Duration = Duration::from_secs(1);
-
-/// The read that makes the registry ready. A table that was just created bears our mark, so its emptiness is believed.
-async fn first_read(store: Store, create_table: bool, after: Duration) -> Result<FullRead, StoreError> {
-    sleep(after).await;
-    if create_table && store.create_table().await? {
-        tracing::info!("table created");
+impl Flush {
+    /// How the flush on its way went, once it is known.
+    async fn done(&mut self) -> Option<bool> {
+        let done = match &mut self.answer {
+            None => return None,
+            Some((_, answer)) => answer.await.unwrap_or(false),
+        };
+        self.answer = None;
+        Some(done)
     }
-    store.full_read().await
-}
 
-async fn later_read(store: Store, after: Duration) -> Result<FullRead, StoreError> {
-    sleep(after.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
-    let read = store.full_read().await?;
-    if !read.meta
-        && let Err(error) = store.write_meta().await
-    {
-        tracing::warn!(%error, "the table could not be marked as ours");
+    /// Whether the others do not learn of the heartbeats that come here.
+    fn is_failing(&self, flush: Duration) -> bool {
+        let overdue = |(begun, _): &(Instant, _)| begun.elapsed() > flush.max(Duration::from_secs(1));
+        self.failed || self.answer.as_ref().is_some_and(overdue)
     }
-    Ok(read)
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-fn count(n: usize) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }

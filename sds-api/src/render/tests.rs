@@ -17,6 +17,7 @@ fn instance(endpoint: &str, status: Status, content: Content) -> Instance {
         at: Sequence { incarnation: 1, seq: 1 },
         status,
         origin: Origin::Native,
+        operator: None,
         content: Arc::new(content),
         heard: Stamp::new(Timestamp::EPOCH.plus(Duration::from_secs(1_500_000_000))),
         lease: Duration::from_secs(30),
@@ -45,7 +46,7 @@ fn service() -> Service {
         instance("10.0.0.2:80", Status::Healthy, full),
         instance("[2001:db8::1]:80", Status::Healthy, plain("b")),
     ];
-    Service::new("web".parse().unwrap(), instances)
+    Service::new("web".parse().unwrap(), instances, 0)
 }
 
 fn pretty(json: &[u8]) -> String {

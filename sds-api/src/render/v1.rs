@@ -16,28 +16,27 @@ pub struct Answer {
     pub body: Bytes,
     /// Weak: the content version. The bytes also move with the hosts' last sign of life.
     pub etag: HeaderValue,
-    /// `x-sds-state`.
-    pub state: HeaderValue,
+    /// Whether these are not the healthy hosts.
+    pub fail_open: bool,
 }
 
 /// The answer for a service.
 pub fn render(service: &Service, env: &str, fail_open: bool) -> Answer {
     let list = view::v1(service, fail_open);
     let hosts = list.hosts.iter().map(|instance| host(&service.name, instance)).collect();
-    let state = if list.fail_open { "fail-open" } else { "fresh" };
-    answer(&service.name, env, hosts, service.version, state)
+    answer(&service.name, env, hosts, service.version, list.fail_open)
 }
 
 /// The answer for a name that nobody serves: Envoy keeps its hosts on anything but a 200.
 pub fn unknown(name: &ServiceName, env: &str) -> Answer {
-    answer(name, env, Vec::new(), Version::of(name.as_str(), &[]), "fresh")
+    answer(name, env, Vec::new(), Version::of(name.as_str(), &[]), false)
 }
 
-fn answer(name: &ServiceName, env: &str, hosts: Vec<V1Host<'_>>, version: Version, state: &'static str) -> Answer {
+fn answer(name: &ServiceName, env: &str, hosts: Vec<V1Host<'_>>, version: Version, fail_open: bool) -> Answer {
     Answer {
         body: super::json(&V1Registration { service: name.as_str(), env, hosts }),
         etag: super::etag(version),
-        state: HeaderValue::from_static(state),
+        fail_open,
     }
 }
 

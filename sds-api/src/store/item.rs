@@ -12,7 +12,8 @@ use std::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use sds_types::{Endpoint, Label, Locality, Sequence, Tags, Weight};
 
-use crate::instance::{Content, Gone, Key, Origin, Registration, Row, Standing, Status};
+use super::expression::Update;
+use crate::instance::{Content, Gone, Key, Origin, Override, Registration, Row, Standing, Status};
 
 /// Attributes by name.
 pub type Item = HashMap<String, AttributeValue>;
@@ -32,10 +33,8 @@ pub struct BadRow {
 /// What an item turned out to be.
 #[derive(Debug)]
 pub enum Read {
-    /// One of ours.
+    /// One of ours, or of cookpad/sds ([`Row::is_foreign`]).
     Row(Row),
-    /// Written by cookpad/sds: no incarnation.
-    Foreign,
     /// The registry's own bookkeeping; its partition key.
     Own(String),
     /// Not to be served.
@@ -49,10 +48,8 @@ pub fn read(item: &Item) -> Read {
     if service.starts_with('#') {
         return Read::Own(service.to_owned());
     }
-    if !item.contains_key("incarnation") {
-        return Read::Foreign;
-    }
-    row(item, service, ip_port).map_or_else(
+    let read = if item.contains_key("incarnation") { row(item) } else { foreign(item) };
+    read.map_or_else(
         |reason| {
             let key = format!("{service}/{ip_port}").chars().take(256).flat_map(char::escape_debug).collect();
             Read::Bad(BadRow { key, reason })
@@ -61,14 +58,12 @@ pub fn read(item: &Item) -> Read {
     )
 }
 
-fn row(item: &Item, service: &str, ip_port: &str) -> Result<Row, String> {
-    let endpoint: Endpoint = ip_port.parse().map_err(|e: sds_types::Invalid| e.reason)?;
-    if endpoint.to_string() != ip_port {
-        // Another spelling would be another row of the same instance, which no write of ours ever meets.
-        return Err(format!("ip_port is not canonical, that is {endpoint}"));
-    }
-    let key = Key { service: service.parse().map_err(|e: sds_types::Invalid| e.reason)?, endpoint };
+fn row(item: &Item) -> Result<Row, String> {
+    let key = strict_key(item)?;
     let at = Sequence { incarnation: number(item, "incarnation")?, seq: number(item, "seq")? };
+    if at.incarnation == 0 {
+        return Err("incarnation is 0".into());
+    }
     let rev = number(item, "rev")?;
     let standing = match optional(item, "gone")? {
         Some("deregistered") => Standing::Gone(Gone::Deregistered),
@@ -77,7 +72,74 @@ fn row(item: &Item, service: &str, ip_port: &str) -> Result<Row, String> {
         Some(_) => Standing::Gone(Gone::Stopped),
         None => Standing::In(registration(item)?),
     };
-    Ok(Row { key, at, rev, standing, operator: None })
+    Ok(Row { key, at, rev, standing, operator: operator(item).map(Arc::new) })
+}
+
+/// A row of cookpad/sds: in service while `expire_time` is ahead, ordered by it.
+fn foreign(item: &Item) -> Result<Row, String> {
+    let key = strict_key(item)?;
+    let expire_time = number(item, "expire_time")?;
+    let standing = Standing::In(Registration {
+        status: Status::Healthy,
+        content: Arc::new(content(item)?),
+        origin: Origin::Cookpad,
+        lost: false,
+        expire_time,
+    });
+    Ok(Row { key, at: Sequence { incarnation: 0, seq: 0 }, rev: expire_time, standing, operator: None })
+}
+
+fn strict_key(item: &Item) -> Result<Key, String> {
+    let text = |name| optional(item, name).map(Option::unwrap_or_default);
+    let ip_port = text("ip_port")?;
+    let endpoint: Endpoint = ip_port.parse().map_err(|e: sds_types::Invalid| e.reason)?;
+    if endpoint.to_string() != ip_port {
+        // Another spelling would be another row of the same instance, which no write of ours ever meets.
+        return Err(format!("ip_port is not canonical, that is {endpoint}"));
+    }
+    Ok(Key { service: text("service")?.parse().map_err(|e: sds_types::Invalid| e.reason)?, endpoint })
+}
+
+/// The key of a row, wherever it is told.
+pub fn read_key(item: &Item) -> Option<Key> {
+    strict_key(item).ok()
+}
+
+/// What an operator said; what cannot be read is not obeyed, and the row is served all the same.
+fn operator(item: &Item) -> Option<Override> {
+    let text = |name| optional(item, name).ok().flatten();
+    let status = match text("ov_status") {
+        Some("UNHEALTHY") => Some(Status::Unhealthy),
+        Some("DRAINING") => Some(Status::Draining),
+        _ => None,
+    };
+    let weight = number(item, "ov_weight").ok().and_then(|weight| Weight::try_from(i64::try_from(weight).ok()?).ok());
+    Some(Override {
+        status,
+        weight,
+        canary: item.get("ov_canary").and_then(|canary| canary.as_bool().ok()).copied(),
+        reason: label(item, "ov_reason").ok()?,
+        who: label(item, "ov_who").ok()?,
+        until: number(item, "ov_until").ok()?,
+        tenant: text("ov_task")?.to_owned(),
+    })
+}
+
+/// Sets or removes all that [`operator`] reads.
+pub(super) fn set_override(update: Update, new: Option<&Override>) -> Update {
+    let Some(new) = new else {
+        let all = ["ov_status", "ov_weight", "ov_canary", "ov_reason", "ov_who", "ov_until", "ov_task"];
+        return all.into_iter().fold(update, Update::remove);
+    };
+    let set = |update: Update, name: &str, value: Option<AttributeValue>| match value {
+        Some(value) => update.set(name, value),
+        None => update.remove(name),
+    };
+    let update = set(update, "ov_status", new.status.map(status));
+    let update = set(update, "ov_weight", new.weight.map(|weight| n(weight.get().into())));
+    let update = set(update, "ov_canary", new.canary.map(AttributeValue::Bool));
+    let update = update.set_text("ov_reason", new.reason.as_str()).set_text("ov_who", new.who.as_str());
+    update.set("ov_until", n(new.until)).set("ov_task", s(new.tenant.as_str()))
 }
 
 /// The place in the order of a row that may be bad in all else.
@@ -112,6 +174,9 @@ fn content(item: &Item) -> Result<Content, String> {
         None => None,
         Some(_) => {
             let weight = i64::try_from(number(tags, "load_balancing_weight")?).unwrap_or(i64::MAX);
+            // cookpad/sds takes a byte; Envoy does not.
+            let foreign = !item.contains_key("incarnation");
+            let weight = if foreign && (101..=255).contains(&weight) { 100 } else { weight };
             Some(Weight::try_from(weight).map_err(|e| e.reason)?)
         }
     };
@@ -246,10 +311,46 @@ mod tests {
     fn rows_of_the_ancestor_and_of_the_registry_are_told_apart() {
         let mut foreign = good();
         foreign.remove("incarnation");
-        assert!(matches!(read(&foreign), Read::Foreign));
+        assert!(matches!(read(&foreign), Read::Bad(_)), "it would live for ever");
+        foreign.insert("expire_time".into(), n(77));
+        for (weight, read_as) in
+            [(1, Some(1)), (100, Some(100)), (101, Some(100)), (255, Some(100)), (0, None), (256, None)]
+        {
+            let tags = [("az".to_owned(), s("a")), ("load_balancing_weight".to_owned(), n(weight))];
+            foreign.insert("tags".into(), AttributeValue::M(tags.into()));
+            let weight = match read(&foreign) {
+                Read::Row(row) => {
+                    assert!(row.is_foreign() && row.rev == 77);
+                    row.registration().unwrap().content.weight.map(|weight| weight.get())
+                }
+                _ => None,
+            };
+            assert_eq!(weight, read_as);
+        }
         let mut own = good();
         own.insert("service".into(), s("#meta"));
         assert!(matches!(read(&own), Read::Own(name) if name == "#meta"));
+    }
+
+    #[test]
+    fn an_operators_word_is_read_as_it_is_written() {
+        let word = Override {
+            status: Some(Status::Draining),
+            weight: Some(7.try_into().unwrap()),
+            canary: Some(false),
+            reason: Label::parse("reason", "bad disk").unwrap(),
+            who: Label::parse("who", "eve").unwrap(),
+            until: 1_900_000_000,
+            tenant: "1".into(),
+        };
+        let update = set_override(Update::default(), Some(&word));
+        let mut item = good();
+        item.extend(update.values.iter().map(|(name, value)| (name[1..].to_owned(), value.clone())));
+        let Read::Row(row) = read(&item) else { panic!("not read") };
+        assert_eq!(row.operator.as_deref(), Some(&word));
+        item.insert("ov_until".into(), s("soon"));
+        let Read::Row(row) = read(&item) else { panic!("a bad override took its row along") };
+        assert_eq!(row.operator, None);
     }
 
     fn value() -> impl Strategy<Value = AttributeValue> {

@@ -74,7 +74,11 @@ impl Store {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(StoreError { call: "DescribeTable", cause: format!("the new table is still {status:?}") });
+                return Err(StoreError {
+                    call: "DescribeTable",
+                    cause: format!("the new table is still {status:?}"),
+                    kind: super::Trouble::Away,
+                });
             }
             sleep(Duration::from_millis(200)).await;
         }
@@ -91,5 +95,5 @@ fn key(name: &str, kind: KeyType) -> Result<KeySchemaElement, StoreError> {
 }
 
 fn built(call: &'static str, error: &impl std::fmt::Display) -> StoreError {
-    StoreError { call, cause: error.to_string() }
+    StoreError::away(call, error.to_string())
 }

@@ -14,6 +14,7 @@ fn instance(n: u8, zone: &str, status: Status, weight: i64) -> Instance {
         at: Sequence { incarnation: 1, seq: 1 },
         status,
         origin: Origin::Native,
+        operator: None,
         content: content.into(),
         heard: crate::clock::Stamp::new(crate::clock::Timestamp::now()),
         lease: Duration::from_secs(30),
@@ -21,7 +22,7 @@ fn instance(n: u8, zone: &str, status: Status, weight: i64) -> Instance {
 }
 
 fn service(instances: Vec<Instance>) -> Service {
-    registry::Service::new("web".parse().unwrap(), instances)
+    registry::Service::new("web".parse().unwrap(), instances, 0)
 }
 
 /// One instance per letter: `h`ealthy, `u`nhealthy, `d`raining; the answer names the hosts listed, by position.

@@ -20,7 +20,7 @@ pub fn program(programs: &Programs, container: &Container, name: &str, listen: S
         }
         Some("busybox") => plain(&container.command)?,
         _ => {
-            let mut command = programs.app();
+            let mut command = programs.ours("app");
             command.arg(name).arg(listen.to_string());
             command
         }

@@ -16,6 +16,7 @@ use crate::{
     api::Api,
     app::App,
     envoy::Envoy,
+    fleet::{Fleet, Spec},
     gate::Gate,
     process::Signal,
     sidecar::Sidecar,
@@ -37,6 +38,9 @@ const HUNG: Duration = Duration::from_millis(3 * 500 + 300 + 1000);
 /// it again and again hits other moments between two heartbeats.
 pub async fn play(stage: &Stage, later: Duration) -> anyhow::Result<Vec<Seen>> {
     let api = Api::start(stage, &[("SDS_LEASE", "6s")]).await?;
+    // Enough others that live: many deaths of few would be taken for a cut, and held.
+    let others = Fleet::start((0..40).map(|nth| Spec::new("others", nth)), &[api.addr], LEASE / 3);
+    others.registered(2 * SOON).await?;
     let mut pairs = try_join_all(CASES.map(|case| Pair::start(stage, &api, case))).await?;
     // Whoever shares a service with a task that dies stays.
     let service = name(Case::Killed(Who::Both));

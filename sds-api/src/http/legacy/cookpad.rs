@@ -36,7 +36,7 @@ pub async fn register(State(app): Shared, Service(name): Service, request: Reque
 pub async fn deregister(State(app): Shared, Host(key): Host) -> Response {
     match app.registry.legacy_deregister(key).await {
         Err(error) => ApiError::Write(error).into_cookpad(),
-        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Ok(_) => StatusCode::ACCEPTED.into_response(),
     }
 }
 

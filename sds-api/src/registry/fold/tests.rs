@@ -1,7 +1,20 @@
 use super::*;
-use crate::instance::{Gone, Registration};
+use std::sync::Arc;
 
-const LEASES: Leases = Leases { native: Duration::from_secs(30), legacy: Duration::from_secs(120) };
+use super::super::snapshot::{Instance, Snapshot};
+use crate::instance::{Gone, Registration, Standing};
+
+mod away;
+mod loss;
+mod operator;
+mod replicas;
+
+const LEASES: Leases =
+    Leases { native: Duration::from_secs(30), legacy: Duration::from_secs(120), hold: Duration::from_secs(3600) };
+
+fn now() -> Now {
+    Now { wall: Timestamp::now(), mono: Duration::ZERO }
+}
 
 fn key(n: u8) -> Key {
     Key { service: "web".parse().unwrap(), endpoint: format!("10.0.0.{n}:80").parse().unwrap() }
@@ -54,12 +67,12 @@ impl Story {
     }
 
     fn put(&mut self, n: u8, at: Sequence, status: Status) -> Verdict {
-        self.fold.native(&key(n), at, status, &Content::default(), Timestamp::now())
+        self.fold.native(&key(n), at, status, &Content::default(), now())
     }
 
     fn pass(&mut self, seconds: u64) -> &mut Self {
         for _ in 0..seconds * 2 {
-            self.fold.tick(Duration::from_millis(500));
+            self.fold.pass(Duration::from_millis(500), Timestamp::now());
         }
         self
     }
@@ -68,7 +81,7 @@ impl Story {
     fn served(&mut self) -> (Vec<u8>, bool) {
         let version = |snapshot: &Snapshot| snapshot.services.get("web").map(|service| service.version);
         let before = version(&self.seen);
-        if let Some(snapshot) = self.fold.publish(&self.seen) {
+        if let Some(snapshot) = self.fold.publish(&self.seen, Timestamp::now()) {
             self.seen = snapshot;
         }
         let instances = self.seen.services.get("web").map_or(&[][..], |service| &service.instances);
@@ -105,7 +118,7 @@ fn a_repeated_request_is_no_new_sign_of_life() {
 fn a_pause_of_the_replica_kills_nobody() {
     let mut story = Story::new();
     story.row(live(1, at(5, 1), 1, Status::Healthy), Source::Written);
-    story.fold.tick(Duration::from_secs(3600));
+    story.fold.pass(Duration::from_secs(3600), Timestamp::now());
     assert_eq!(story.served().0, [1]);
 }
 
@@ -119,7 +132,7 @@ fn a_silent_instance_returns_with_its_next_heartbeat() {
     assert_eq!(story.served().0, [1]);
     // Once the hint stands in the store, the heartbeat has to take it away.
     story.row(lost(row), Source::Read);
-    assert_eq!(story.put(1, at(5, 3), Status::Healthy), Verdict::Write(at(5, 3)));
+    assert_eq!(story.put(1, at(5, 3), Status::Healthy), Verdict::Rewrite(at(5, 3)));
     assert_eq!(story.served().0, [1]);
 }
 
@@ -162,7 +175,7 @@ fn an_empty_read_removes_nobody_and_the_next_heartbeat_writes() {
     let mut story = Story::new();
     story.row(live(1, at(5, 1), 7, Status::Healthy), Source::Written);
     assert_eq!(story.full_read(vec![], Source::Read).served().0, [1]);
-    assert_eq!(story.put(1, at(5, 2), Status::Healthy), Verdict::Write(at(5, 2)));
+    assert_eq!(story.put(1, at(5, 2), Status::Healthy), Verdict::Rewrite(at(5, 2)));
     // The table counts anew, here below what is known.
     story.row(live(1, at(5, 2), 2, Status::Healthy), Source::Written);
     assert_eq!(story.put(1, at(5, 3), Status::Healthy), Verdict::Heard);
@@ -194,7 +207,7 @@ fn a_heartbeat_is_heard_also_when_the_store_must_be_told_again() {
     story.row(live(1, at(5, 1), 1, Status::Healthy), Source::Written);
     story.full_read(vec![], Source::Read).pass(20);
     // The write that this asks for may fail, with the store away; the sidecar lives all the same.
-    assert_eq!(story.put(1, at(5, 2), Status::Healthy), Verdict::Write(at(5, 2)));
+    assert_eq!(story.put(1, at(5, 2), Status::Healthy), Verdict::Rewrite(at(5, 2)));
     assert_eq!(story.pass(20).served().0, [1]);
 }
 
@@ -203,7 +216,7 @@ fn after_a_write_of_unknown_outcome_the_store_is_asked() {
     let mut story = Story::new();
     story.row(live(1, at(5, 1), 1, Status::Healthy), Source::Written);
     story.fold.doubt(&key(1));
-    assert_eq!(story.put(1, at(5, 2), Status::Healthy), Verdict::Write(at(5, 2)));
+    assert_eq!(story.put(1, at(5, 2), Status::Healthy), Verdict::Rewrite(at(5, 2)));
 }
 
 #[test]
@@ -232,7 +245,7 @@ fn a_drain_ends_only_with_a_new_incarnation() {
 fn a_legacy_client_gets_its_place_in_the_order() {
     let content = Content::default();
     let mut story = Story::new();
-    let legacy = |story: &mut Story| story.fold.legacy(&key(1), Origin::Cookpad, &content, Timestamp::now());
+    let legacy = |story: &mut Story| story.fold.legacy(&key(1), Origin::Cookpad, &content, now());
     assert_eq!(legacy(&mut story), Verdict::Write(at(1, 1)));
     story.row(tombstone(1, at(7, 3), 1), Source::Written);
     assert_eq!(legacy(&mut story), Verdict::Write(at(8, 1)));

@@ -1,0 +1,148 @@
+//! How far this replica has read each other one: which rows and pages a look at the headers makes it want.
+//!
+//! - First sight of a replica is the baseline: its whole ring is new, its older pages are no evidence.
+//! - Later, the numbers tell what is new since; a hole in them means that announcements were missed, and the whole table
+//!   is read. So is it when this replica's own header is gone: somebody wiped the table.
+//! - Nothing counts as read before all of it was: a round that fails half-way is made again.
+
+use std::collections::HashMap;
+
+use crate::{
+    instance::Key,
+    replica::{Head, PageKey, ReplicaId, SLOTS},
+};
+
+/// How far one replica was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cursor {
+    hseq: u64,
+    ring_n: u64,
+    beat: u64,
+}
+
+/// How far all were.
+#[derive(Debug)]
+pub struct Cursors {
+    own: ReplicaId,
+    own_seen: bool,
+    read: HashMap<ReplicaId, Cursor>,
+}
+
+/// What a look at the headers asks for.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Rows that were announced.
+    pub keys: Vec<Key>,
+    /// The first chunk of each flush.
+    pub pages: Vec<PageKey>,
+    /// Announcements were missed.
+    pub full_read: bool,
+    /// Every other replica: its beat, and whether it has stopped.
+    pub beats: Vec<(ReplicaId, u64, bool)>,
+    own_seen: bool,
+    next: Vec<(ReplicaId, Cursor)>,
+}
+
+impl Cursors {
+    /// Nothing read yet.
+    pub fn new(own: ReplicaId) -> Self {
+        Self { own, own_seen: false, read: HashMap::new() }
+    }
+
+    /// What is new in these headers.
+    pub fn look(&self, heads: Vec<Head>) -> Wanted {
+        let mut wanted = Wanted::default();
+        for head in heads {
+            if head.id == self.own {
+                wanted.own_seen = true;
+                continue;
+            }
+            let Head { id, hseq, beat, ring_n, ring, bye } = head;
+            match self.read.get(&id) {
+                None => wanted.keys.extend(ring.into_iter().map(|(_, key)| key)),
+                Some(known) if hseq < known.hseq => continue,
+                Some(known) => {
+                    let new: Vec<_> = ring.into_iter().filter(|(n, _)| *n > known.ring_n).collect();
+                    wanted.full_read |= (new.len() as u64) < ring_n.saturating_sub(known.ring_n);
+                    wanted.keys.extend(new.into_iter().map(|(_, key)| key));
+                    let from = known.beat.saturating_add(1).max(beat.saturating_sub(SLOTS - 1));
+                    let page = |beat| PageKey { replica: id.clone(), beat, chunk: 0 };
+                    wanted.pages.extend((from..=beat).map(page));
+                }
+            }
+            wanted.beats.push((id.clone(), beat, bye));
+            wanted.next.push((id, Cursor { hseq, ring_n, beat }));
+        }
+        wanted.full_read |= self.own_seen && !wanted.own_seen;
+        wanted.keys.sort_unstable();
+        wanted.keys.dedup();
+        wanted
+    }
+
+    /// All that was wanted was read.
+    pub fn done(&mut self, wanted: Wanted) {
+        self.own_seen = wanted.own_seen;
+        self.read.extend(wanted.next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u64) -> Key {
+        Key { service: "web".parse().unwrap(), endpoint: format!("10.0.0.1:{n}").parse().unwrap() }
+    }
+
+    fn head(id: &ReplicaId, hseq: u64, beat: u64, ring: &[u64]) -> Head {
+        let ring: Vec<_> = ring.iter().map(|n| (*n, key(*n))).collect();
+        Head { id: id.clone(), hseq, beat, ring_n: ring.last().map_or(0, |(n, _)| *n), ring, bye: false }
+    }
+
+    fn looked(cursors: &mut Cursors, heads: &[Head]) -> (Vec<u16>, Vec<u64>, bool) {
+        let wanted = cursors.look(heads.to_vec());
+        let ports = wanted.keys.iter().map(|key| key.endpoint.port()).collect();
+        let seen = (ports, wanted.pages.iter().map(|page| page.beat).collect(), wanted.full_read);
+        cursors.done(wanted);
+        seen
+    }
+
+    #[test]
+    fn first_sight_is_the_baseline_and_later_only_what_is_new_counts() {
+        let (own, other) = (ReplicaId::random(), ReplicaId::random());
+        let mut cursors = Cursors::new(own);
+        assert_eq!(looked(&mut cursors, &[head(&other, 5, 7, &[3, 4])]), (vec![3, 4], vec![], false));
+        assert_eq!(looked(&mut cursors, &[head(&other, 6, 7, &[3, 4])]), (vec![], vec![], false));
+        assert_eq!(looked(&mut cursors, &[head(&other, 8, 9, &[4, 5])]), (vec![5], vec![8, 9], false));
+        assert_eq!(looked(&mut cursors, &[head(&other, 7, 8, &[4])]), (vec![], vec![], false), "an older header");
+        assert_eq!(looked(&mut cursors, &[head(&other, 9, 99, &[])]).1, (84..=99).collect::<Vec<_>>(), "the slots");
+    }
+
+    #[test]
+    fn a_hole_in_the_numbers_asks_for_a_full_read() {
+        let other = ReplicaId::random();
+        let mut cursors = Cursors::new(ReplicaId::random());
+        looked(&mut cursors, &[head(&other, 1, 1, &[1])]);
+        assert_eq!(looked(&mut cursors, &[head(&other, 2, 1, &[3])]), (vec![3], vec![], true));
+        assert_eq!(looked(&mut cursors, &[head(&other, 3, 1, &[3, 4])]), (vec![4], vec![], false));
+    }
+
+    #[test]
+    fn a_wiped_table_shows_by_our_own_header() {
+        let own = ReplicaId::random();
+        let mut cursors = Cursors::new(own.clone());
+        assert!(!looked(&mut cursors, &[]).2, "not written yet");
+        assert!(!looked(&mut cursors, &[head(&own, 1, 1, &[])]).2);
+        assert!(looked(&mut cursors, &[]).2);
+        assert!(!looked(&mut cursors, &[]).2, "once is enough");
+    }
+
+    #[test]
+    fn a_round_that_failed_is_made_again() {
+        let other = ReplicaId::random();
+        let mut cursors = Cursors::new(ReplicaId::random());
+        looked(&mut cursors, &[head(&other, 1, 1, &[1])]);
+        drop(cursors.look(vec![head(&other, 2, 2, &[1, 2])]));
+        assert_eq!(looked(&mut cursors, &[head(&other, 2, 2, &[1, 2])]), (vec![2], vec![2], false));
+    }
+}

@@ -1,0 +1,101 @@
+//! Time passes: who is late, who is held, who is silent and leaves, and whose override has ended.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sds_types::{Endpoint, ServiceName};
+
+use super::{Fold, Known};
+use crate::{
+    clock::Timestamp,
+    instance::{Key, Row},
+    registry::guard::Tally,
+};
+
+/// What a sweep changed.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Left the answers for silence.
+    pub silent: Vec<Row>,
+    /// Held from now on.
+    pub held: Vec<Key>,
+    /// Services with a new number of held instances.
+    pub holding: Vec<(ServiceName, usize)>,
+    /// The whole registry.
+    pub tally: Tally,
+}
+
+/// What becomes of one instance.
+struct Fate {
+    endpoint: Endpoint,
+    held: bool,
+    silent: bool,
+}
+
+impl Fold {
+    /// A round of the reader heard everything; so much time passed since the one before.
+    pub fn pass(&mut self, elapsed: Duration, wall: Timestamp) -> Swept {
+        let step = self.clock.advance(elapsed);
+        self.hearers.pass(step, self.clock.now());
+        let mut swept = Swept::default();
+        let mut unwell = BTreeMap::new();
+        for (name, rows) in &self.services {
+            let mut tally = Tally::default();
+            rows.values().filter(|known| known.served).for_each(|known| tally.add(self.is_late(known, wall)));
+            swept.tally.all += tally.all;
+            swept.tally.late += tally.late;
+            let turns = || rows.values().any(|known| override_turns(known, wall));
+            // Most services are well: only the others are looked at again.
+            if tally.late > 0 || self.holding.contains_key(name) || turns() {
+                unwell.insert(name.clone(), tally);
+            }
+        }
+        let all = swept.tally.is_loss_of_registry();
+        for (name, tally) in unwell {
+            self.sweep(&name, all || tally.is_loss_of_service(), wall, &mut swept);
+        }
+        swept
+    }
+
+    fn sweep(&mut self, name: &ServiceName, loss: bool, wall: Timestamp, swept: &mut Swept) {
+        let served = self.services.get(name).into_iter().flatten().filter(|(_, known)| known.served);
+        let fates: Vec<_> = served
+            .map(|(endpoint, known)| {
+                let age = self.age(known, wall);
+                let mine = age.is_some_and(|age| age <= self.leases.hold);
+                let held = mine && self.is_late(known, wall) && (loss || known.held);
+                let silent = age.is_none_or(|age| age >= self.lease(known)) && !held;
+                Fate { endpoint: *endpoint, held, silent }
+            })
+            .collect();
+        let holding = fates.iter().filter(|fate| fate.held).count();
+        let told = if holding > 0 { self.holding.insert(name.clone(), holding) } else { self.holding.remove(name) };
+        if told.unwrap_or(0) != holding {
+            swept.holding.push((name.clone(), holding));
+        }
+        let Some(rows) = self.services.get_mut(name) else { return };
+        for Fate { endpoint, held, silent } in fates {
+            let Some(known) = rows.get_mut(&endpoint) else { continue };
+            if held && !known.held {
+                swept.held.push(known.row.key.clone());
+            }
+            known.held = held;
+            if silent {
+                known.served = false;
+                swept.silent.push(known.row.clone());
+            }
+            if silent || override_turns(known, wall) {
+                self.changed.insert(name.clone());
+            }
+        }
+    }
+
+    pub(super) fn is_late(&self, known: &Known, wall: Timestamp) -> bool {
+        let Some(standing) = known.row.registration() else { return false };
+        self.age(known, wall).is_none_or(|age| age > self.leases.late(standing.origin))
+    }
+}
+
+/// Whether an override has ended, or has begun to count, since the answers were made.
+fn override_turns(known: &Known, wall: Timestamp) -> bool {
+    known.served && known.row.active_override(wall.seconds()).is_some() != known.overridden
+}

@@ -1,0 +1,144 @@
+//! Who heard an instance last, and how long that replica has been unable to tell.
+//!
+//! A replica that stops takes a share of the fleet's heartbeats with it until its clients have found another one. So for
+//! instances that it heard, the time of such a stop does not count towards their lease, up to a bound: a load balancer's
+//! time to leave a dead target. One that said goodbye has told all that it knew and is owed no patience.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::lease::Leases;
+use crate::replica::ReplicaId;
+
+/// A replica, as signs of life remember it; small, because there is one for each instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hearer(u16);
+
+impl Hearer {
+    /// This replica itself.
+    pub const SELF: Self = Self(0);
+}
+
+#[derive(Debug)]
+struct Voice {
+    id: ReplicaId,
+    beat: u64,
+    /// On the lease clock: when the beat moved last.
+    moved: Duration,
+    bye: bool,
+    /// Of this stop, forgiven so far.
+    episode: Duration,
+    /// Of all stops.
+    stalled: Duration,
+}
+
+/// All replicas that were ever seen.
+#[derive(Debug)]
+pub struct Hearers {
+    /// So many flushes without one are a stop.
+    patience: Duration,
+    cap: Duration,
+    voices: Vec<Voice>,
+    by_id: HashMap<ReplicaId, Hearer>,
+}
+
+impl Hearers {
+    /// Nobody but this replica.
+    pub fn new(leases: Leases) -> Self {
+        Self { patience: 3 * leases.flush(), cap: leases.stall(), voices: Vec::new(), by_id: HashMap::new() }
+    }
+
+    /// A replica's header was read.
+    pub fn seen(&mut self, id: &ReplicaId, beat: u64, bye: bool, now: Duration) {
+        let hearer = self.of(id, now);
+        let Some(voice) = usize::from(hearer.0).checked_sub(1).and_then(|at| self.voices.get_mut(at)) else { return };
+        voice.bye = bye;
+        if voice.beat != beat {
+            (voice.beat, voice.moved, voice.episode) = (beat, now, Duration::ZERO);
+        }
+    }
+
+    /// A replica by its name; beyond what fits, as if it were this one, which is owed no patience.
+    pub fn of(&mut self, id: &ReplicaId, now: Duration) -> Hearer {
+        if let Some(hearer) = self.by_id.get(id) {
+            return *hearer;
+        }
+        let Ok(next) = u16::try_from(self.voices.len() + 1) else { return Hearer::SELF };
+        let voice =
+            Voice { id: id.clone(), beat: 0, moved: now, bye: false, episode: Duration::ZERO, stalled: Duration::ZERO };
+        self.voices.push(voice);
+        self.by_id.insert(id.clone(), Hearer(next));
+        Hearer(next)
+    }
+
+    /// Lets time pass on the lease clock.
+    pub fn pass(&mut self, step: Duration, now: Duration) {
+        for voice in self.voices.iter_mut().filter(|voice| !voice.bye) {
+            if now.saturating_sub(voice.moved) >= self.patience {
+                let more = step.min(self.cap.saturating_sub(voice.episode));
+                voice.episode += more;
+                voice.stalled += more;
+            }
+        }
+    }
+
+    /// All the patience that a replica's stops were given so far.
+    pub fn stalled(&self, hearer: Hearer) -> Duration {
+        self.voice(hearer).map_or(Duration::ZERO, |voice| voice.stalled)
+    }
+
+    /// A replica's name; none for this one.
+    pub fn name(&self, hearer: Hearer) -> Option<&ReplicaId> {
+        self.voice(hearer).map(|voice| &voice.id)
+    }
+
+    /// How many others speak now.
+    pub fn speaking(&self, now: Duration) -> usize {
+        self.voices.iter().filter(|voice| !voice.bye && now.saturating_sub(voice.moved) < self.patience).count()
+    }
+
+    fn voice(&self, hearer: Hearer) -> Option<&Voice> {
+        self.voices.get(usize::from(hearer.0).checked_sub(1)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASES: Leases =
+        Leases { native: Duration::from_secs(30), legacy: Duration::from_secs(120), hold: Duration::from_secs(3600) };
+
+    fn after(seconds: u64, bye: bool) -> Duration {
+        let mut hearers = Hearers::new(LEASES);
+        let id = ReplicaId::random();
+        hearers.seen(&id, 1, bye, Duration::ZERO);
+        let hearer = hearers.of(&id, Duration::ZERO);
+        for second in 1..=seconds {
+            hearers.pass(Duration::from_secs(1), Duration::from_secs(second));
+        }
+        hearers.stalled(hearer)
+    }
+
+    #[test]
+    fn a_stop_is_forgiven_from_the_third_missing_flush_up_to_a_bound() {
+        assert_eq!([5, 6, 10, 60].map(|seconds| after(seconds, false).as_secs()), [0, 1, 5, 15]);
+    }
+
+    #[test]
+    fn who_said_goodbye_is_owed_nothing() {
+        assert_eq!(after(60, true), Duration::ZERO);
+    }
+
+    #[test]
+    fn each_stop_has_a_bound_of_its_own() {
+        let mut hearers = Hearers::new(LEASES);
+        let id = ReplicaId::random();
+        for beat in 1..=3 {
+            let start = Duration::from_secs(beat * 100);
+            hearers.seen(&id, beat, false, start);
+            (1..=60).for_each(|second| hearers.pass(Duration::from_secs(1), start + Duration::from_secs(second)));
+        }
+        let hearer = hearers.of(&id, Duration::ZERO);
+        assert_eq!(hearers.stalled(hearer), Duration::from_secs(45));
+    }
+}

@@ -1,0 +1,107 @@
+//! The reader's rounds: the headers of all replicas three times a second, and what they make this one want. The work does
+//! not grow with the number of instances, of Envoys or of heartbeats; only with what changed.
+//!
+//! A round that fails half-way hands over the rows that it has, but counts as not done: it is made again, and no lease runs
+//! meanwhile.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{
+    cursors::Cursors,
+    lease::Leases,
+    pages::{self, Page},
+};
+use crate::{
+    instance::Row,
+    replica::{PageKey, ReplicaId},
+    store::{Store, StoreError},
+};
+
+/// What one round brought.
+#[derive(Debug)]
+pub struct Round {
+    /// Since the end of the one before.
+    pub elapsed: Duration,
+    /// The other replicas: who, its beat, whether it has stopped.
+    pub beats: Vec<(ReplicaId, u64, bool)>,
+    /// Announced rows.
+    pub rows: Vec<Row>,
+    /// Whom the others heard, each with the beat that its header has come to.
+    pub pages: Vec<(ReplicaId, u64, Page)>,
+    /// Announcements were missed, or the table was wiped.
+    pub full_read: bool,
+    /// Why it is not complete.
+    pub failed: Option<StoreError>,
+}
+
+/// Starts the rounds; they end when nobody takes them.
+pub fn start(store: Store, own: ReplicaId, leases: Leases) -> mpsc::Receiver<Round> {
+    let (rounds, taken) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut cursors = Cursors::new(own);
+        let mut every = interval(leases.poll());
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ended = Instant::now();
+        loop {
+            every.tick().await;
+            let mut round = Round {
+                elapsed: Duration::ZERO,
+                beats: Vec::new(),
+                rows: Vec::new(),
+                pages: Vec::new(),
+                full_read: false,
+                failed: None,
+            };
+            round.failed = look(&store, &mut cursors, &mut round).await.err();
+            round.elapsed = ended.elapsed();
+            ended += round.elapsed;
+            if rounds.send(round).await.is_err() {
+                return;
+            }
+        }
+    });
+    taken
+}
+
+async fn look(store: &Store, cursors: &mut Cursors, round: &mut Round) -> Result<(), StoreError> {
+    let mut wanted = cursors.look(store.heads().await?);
+    round.beats = std::mem::take(&mut wanted.beats);
+    round.full_read = wanted.full_read;
+    round.rows = if wanted.keys.is_empty() { Vec::new() } else { store.rows(&wanted.keys).await? };
+    let first = read_pages(store, &wanted.pages).await?;
+    let rest = |(key, page): &(PageKey, Page)| {
+        let (replica, beat) = (key.replica.clone(), key.beat);
+        (1..page.chunks).map(move |chunk| PageKey { replica: replica.clone(), beat, chunk })
+    };
+    let rest: Vec<_> = first.iter().flat_map(rest).collect();
+    let rest = read_pages(store, &rest).await?;
+    let beats: HashMap<_, _> = round.beats.iter().map(|(id, beat, _)| (id.clone(), *beat)).collect();
+    let told = |(key, page): (PageKey, Page)| {
+        let beat = beats.get(&key.replica).copied()?;
+        Some((key.replica, beat, page))
+    };
+    round.pages = first.into_iter().chain(rest).filter_map(told).collect();
+    cursors.done(wanted);
+    Ok(())
+}
+
+/// Pages that are not there, or not readable, are no evidence of anything.
+async fn read_pages(store: &Store, keys: &[PageKey]) -> Result<Vec<(PageKey, Page)>, StoreError> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let read = store.pages(keys).await?;
+    let decoded = read.into_iter().filter_map(|(key, body)| match pages::decode(&body) {
+        Ok(page) => Some((key, page)),
+        Err(error) => {
+            tracing::warn!(replica = %key.replica, beat = key.beat, %error, "a page of heartbeats cannot be read");
+            None
+        }
+    });
+    Ok(decoded.collect())
+}
