@@ -21,6 +21,7 @@ use sds_types::{
 use crate::{
     keepsake::Peers,
     registry::{Leases, Snapshots},
+    server::Limits,
 };
 
 /// Where registrations are kept.
@@ -106,6 +107,22 @@ pub struct Config {
     /// Networks whose addresses may be registered, comma-separated; empty allows any. Loopback is judged apart
     #[arg(long, env = "SDS_CIDRS", default_value = "", value_name = "LIST")]
     pub cidrs: Networks,
+    /// Networks of load balancers that may say by PROXY protocol v2 for whom they speak, comma-separated. Peers there have
+    /// no rate of their own
+    #[arg(long, env = "SDS_TRUSTED_PROXIES", default_value = "", value_name = "LIST")]
+    pub trusted_proxies: Networks,
+    /// Writes a second that one address (an IPv6 /64) may send, twice as many at once; 0 is any number
+    #[arg(long, env = "SDS_RATE_WRITES", default_value = "1000", value_name = "N")]
+    pub rate_writes: u32,
+    /// The same for polls and other reads
+    #[arg(long, env = "SDS_RATE_READS", default_value = "0", value_name = "N")]
+    pub rate_reads: u32,
+    /// How many connections are served at once; beyond it the idlest ones are closed
+    #[arg(long, env = "SDS_CONNECTIONS", default_value = "12000", value_name = "N")]
+    pub connections: usize,
+    /// After this and up to as much again, a connection is asked to go, so that keep-alives spread over replicas
+    #[arg(long, env = "SDS_CONNECTION_AGE", default_value = "5m", value_parser = parse_span, value_name = "SPAN")]
+    pub connection_age: Duration,
     /// Time between SIGTERM (not ready, connections end with their next answer) and the close of the listeners
     #[arg(long, env = "SDS_SHUTDOWN_DELAY", default_value = "0s", value_parser = parse_span, value_name = "SPAN")]
     pub shutdown_delay: Duration,
@@ -150,6 +167,7 @@ impl Config {
             ("HOST_TTL", self.host_ttl, Duration::from_millis(300)),
             ("SDS_FULL_READ", self.full_read, Duration::from_millis(50)),
             ("DDB_TIMEOUT_SEC", self.ddb_timeout_sec, Duration::from_millis(10)),
+            ("SDS_CONNECTION_AGE", self.connection_age, Duration::from_secs(1)),
         ];
         for (name, value, least) in least {
             if value < least {
@@ -160,6 +178,9 @@ impl Config {
             && !file.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir())
         {
             return Err(Misconfigured::new("SDS_SNAPSHOT", format!("there is no folder for {}", file.display())));
+        }
+        if self.connections == 0 {
+            return Err(Misconfigured::new("SDS_CONNECTIONS", "0 connections serve nobody"));
         }
         let listen = self.listen_addr();
         if !listen.ip().is_loopback() && !self.allow_open_writes {
@@ -212,6 +233,11 @@ impl Config {
         Snapshots { file: self.snapshot.clone(), max_age: self.snapshot_max_age, peers: self.peers.clone() }
     }
 
+    /// What connections are held to.
+    pub fn limits(&self) -> Limits {
+        Limits { connections: self.connections, age: self.connection_age, trusted: self.trusted_proxies.0.clone() }
+    }
+
     /// The leases.
     pub fn leases(&self) -> Leases {
         Leases { native: self.lease, legacy: self.host_ttl, hold: self.hold_max }
@@ -238,6 +264,11 @@ mod tests {
             (&["--lease", "soon"], "SDS_LEASE"),
             (&["--fail-open", "yes"], "SDS_FAIL_OPEN"),
             (&["--cidrs", "10.0.0.0/33"], "SDS_CIDRS"),
+            (&["--trusted-proxies", "10.0.0.1"], "SDS_TRUSTED_PROXIES"),
+            (&["--rate-writes=-1"], "SDS_RATE_WRITES"),
+            (&["--rate-reads", "1/s"], "SDS_RATE_READS"),
+            (&["--connections", "0"], "SDS_CONNECTIONS"),
+            (&["--connection-age", "0"], "SDS_CONNECTION_AGE"),
             (&["--log", "sds_api=loud"], "SDS_LOG"),
             (&["--log", "inof"], "SDS_LOG"),
             (&["--peers", "sds.internal"], "SDS_PEERS"),

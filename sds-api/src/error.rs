@@ -40,6 +40,9 @@ pub enum ApiError {
     /// A body that is not plain.
     #[error("send the body without Content-Encoding")]
     Encoded,
+    /// More requests of one peer than its rate.
+    #[error("this address sends more requests than one may, the next is taken within a second")]
+    TooManyRequests,
     /// The body did not arrive in time.
     #[error("the body did not arrive within {0} s")]
     SlowBody(u64),
@@ -64,6 +67,7 @@ impl ApiError {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge"),
             Self::Encoded => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedEncoding"),
+            Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             Self::SlowBody(_) => (StatusCode::REQUEST_TIMEOUT, "BodyTimeout"),
         }
     }
@@ -127,7 +131,7 @@ fn text(reason: String) -> Response {
 
 fn answer(status: StatusCode, mut response: Response) -> Response {
     *response.status_mut() = status;
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     // The rest of a body that was refused may still be on its way; it must not be read as the next request.

@@ -1,4 +1,5 @@
-//! All routes, and what every request goes through, in order: a request id, the route, its handler, counting.
+//! All routes, and what every request goes through, in order: a request id, its peer's rate, the route, its handler,
+//! counting.
 //!
 //! Handlers read the snapshot or call one verb of the registry; none knows the store. Errors become statuses in
 //! `error` alone.
@@ -9,6 +10,8 @@ mod eds;
 mod legacy;
 mod native;
 mod path;
+mod peer;
+mod rate;
 mod sds;
 mod snapshot;
 mod state;
@@ -26,11 +29,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
-use http::{HeaderName, HeaderValue, Request, header};
+use http::{HeaderName, HeaderValue, Method, Request, header};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+pub use peer::Peer;
+pub use rate::Rates;
+
 use crate::{address::AddressPolicy, error::ApiError, metrics::Metrics, registry::Registry, route::Route};
+use rate::Kind;
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -39,6 +46,8 @@ pub struct App {
     pub registry: Registry,
     /// Counters.
     pub metrics: Metrics,
+    /// How often a peer may ask.
+    pub rates: Rates,
     /// Who may register.
     pub addresses: AddressPolicy,
     /// The name of the environment, for v1.
@@ -100,17 +109,26 @@ impl Http {
         Self { routes: routes(app.clone()), app }
     }
 
-    /// Answers a request; `last` asks the client to close the connection after it.
-    pub async fn answer(&self, request: Request<Body>, last: bool) -> Response {
+    /// Answers a request of `peer`; `last` asks the client to close the connection after it.
+    pub async fn answer(&self, mut request: Request<Body>, peer: Peer, last: bool) -> Response {
         let begun = Instant::now();
         let route = Route::of(request.method(), request.uri().path());
         let id = request_id(&request);
         let h1 = request.version() < http::Version::HTTP_2;
         let logged =
             tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().clone()));
-        let mut response = match self.routes.clone().oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        let mut response = match self.too_soon(route, request.method(), peer) {
+            Some(refusal) => refusal,
+            None => {
+                // Polls do not ask who asks, and an extension costs them an allocation.
+                if !matches!(route, Route::Registration | Route::EdsV2 | Route::EdsV3) {
+                    request.extensions_mut().insert(peer);
+                }
+                match self.routes.clone().oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            }
         };
         let status = response.status();
         if let Some((method, uri)) = logged {
@@ -122,6 +140,12 @@ impl Http {
         }
         self.app.metrics.answered(route, status.as_u16(), begun.elapsed().as_secs_f64());
         response
+    }
+
+    fn too_soon(&self, route: Route, method: &Method, peer: Peer) -> Option<Response> {
+        let kind = Kind::of(route, method).filter(|kind| !self.app.rates.take(*kind, peer))?;
+        self.app.metrics.rate_limited(kind.name());
+        Some(ApiError::TooManyRequests.into_response())
     }
 }
 

@@ -163,6 +163,7 @@ impl Server {
         let app = Arc::new(http::App {
             registry,
             metrics: metrics.clone(),
+            rates: http::Rates::new(config.rate_writes, config.rate_reads),
             addresses,
             env,
             fail_open: config.fail_open,
@@ -171,7 +172,8 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(%addr, store = ?config.store_kind(), table = config.table(), version, "listening");
-        let serving = tokio::spawn(server::serve(listener, http::Http::new(app.clone()), metrics, stopped));
+        let http = http::Http::new(app.clone());
+        let serving = tokio::spawn(server::serve(listener, http, config.limits(), metrics, stopped));
         Ok(Self {
             addr,
             app,

@@ -58,12 +58,24 @@ pub struct Metrics {
     pub last_full_read: Gauge,
     /// Open connections.
     pub connections: Gauge,
+    closed: Family<ClosedLabels, Counter>,
+    refused: Family<RefusedLabels, Counter>,
 }
 
 #[derive(Debug, Clone)]
 struct RouteMetrics {
     by_class: [Counter; 4],
     duration: Histogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClosedLabels {
+    why: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -136,12 +148,18 @@ impl Default for Metrics {
         let http = http.collect();
         registry.register("http_requests", "Requests answered", requests);
         registry.register("http_request_duration_seconds", "Until the answer's head", durations);
+        let closed = Family::default();
+        registry.register("connections_closed", "Connections that we ended before their time", Family::clone(&closed));
+        let refused = Family::default();
+        registry.register("rate_limited", "Requests of peers that ask too often", Family::clone(&refused));
         let store_calls = StoreCalls::default();
         registry.register("store_calls", "Calls of the store", store_calls.calls.clone());
         let help = "Request units, as the store tells them: the bill, but for storage";
         registry.register("store_units", help, store_calls.units.clone());
         Self {
             http,
+            closed,
+            refused,
             store_calls,
             heartbeats: counter(&mut registry, "heartbeats", "Heartbeats that changed nothing"),
             legacy_ignored: counter(
@@ -188,6 +206,17 @@ impl Metrics {
             counter.inc();
         }
         metrics.duration.observe(seconds);
+    }
+
+    /// Counts a connection that was ended: `full` and never served, `idle` and in the way of a new one, `slow` to speak or
+    /// to read, or of a `proxy` whose header is malformed.
+    pub fn closed(&self, why: &'static str) {
+        self.closed.get_or_create(&ClosedLabels { why }).inc();
+    }
+
+    /// Counts a request that came too soon: `writes` or `reads`.
+    pub fn rate_limited(&self, kind: &'static str) {
+        self.refused.get_or_create(&RefusedLabels { kind }).inc();
     }
 
     /// The text that Prometheus reads.

@@ -1,15 +1,20 @@
 //! Accepts connections and ends them: hyper with the limits that `axum::serve` does not have.
 //!
-//! - HTTP/1.1 and h2c on one listener; at most [`CONNECTIONS`] at once (fewer if the process may not open so
-//!   many files), the next one is closed at the door.
-//! - A connection that has not sent a whole head in time is closed (`watch`); one that lives long is asked to go, so
-//!   that keep-alives behind a load balancer spread over replicas again.
+//! - HTTP/1.1 and h2c on one listener; a trusted proxy may say first for whom it speaks (`proxy`). At most
+//!   [`Limits::connections`] at once, fewer if the process may not open so many files; beyond it the idlest ones give
+//!   way (`crowd`).
+//! - A connection that has not sent a whole head in time, or does not read, is closed (`watch`, `taken`); one that lives
+//!   long is asked to go, so that keep-alives behind a load balancer spread over replicas again.
 //! - Stop: listeners close, HTTP/2 gets GOAWAY, idle connections close, what is in flight has [`GRACE`].
 
+mod crowd;
 mod descriptors;
+mod proxy;
+mod taken;
 mod watch;
 
 use std::{
+    io,
     net::SocketAddr,
     pin::pin,
     sync::{Arc, atomic::Ordering},
@@ -18,48 +23,72 @@ use std::{
 
 use axum::body::Body;
 use futures_util::FutureExt;
+use hyper::{Request, body::Incoming};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
+use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch as signal,
-    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 
 use crate::{http::Http, metrics::Metrics};
+use crowd::Crowd;
+use taken::Taken;
 use watch::{Activity, Watched};
 
-/// How many connections are served at once.
-const CONNECTIONS: usize = 12_000;
 /// What is in flight at the stop may take this long.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long an HTTP/1.1 connection that is open at the stop may still bring a request.
 const LAST_CALL: Duration = Duration::from_millis(500);
-/// After this a connection is asked to go; each gets a random share more.
-const AGE: Duration = Duration::from_secs(300);
+/// The longest head of a request; more is answered 431, and so are more than hyper's 100 headers.
+const HEAD: u32 = 64 * 1024;
+
+/// How many connections, for how long, and whose word is taken.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// So many at once.
+    pub connections: usize,
+    /// After this one is asked to go; each gets a random share more.
+    pub age: Duration,
+    /// Proxies that may say for whom they speak.
+    pub trusted: Vec<IpNet>,
+}
+
+/// What all connections have in common.
+#[derive(Debug)]
+struct Shared {
+    http: Http,
+    limits: Limits,
+    metrics: Metrics,
+    stop: signal::Receiver<bool>,
+}
 
 /// Serves `listener` until `stop` turns true and everything in flight is done.
-pub async fn serve(listener: TcpListener, http: Http, metrics: Metrics, mut stop: signal::Receiver<bool>) {
-    let limit = descriptors::allow(CONNECTIONS);
-    let mut connections = JoinSet::new();
+pub async fn serve(
+    listener: TcpListener,
+    http: Http,
+    limits: Limits,
+    metrics: Metrics,
+    mut stop: signal::Receiver<bool>,
+) {
+    let mut crowd = Crowd::new(descriptors::allow(limits.connections), metrics.clone());
+    let shared = Arc::new(Shared { http, limits, metrics, stop: stop.clone() });
+    let admit = |crowd: &mut Crowd, (stream, from)| {
+        let activity = Arc::new(Activity::new());
+        crowd.admit(activity.clone(), connection(stream, from, activity, shared.clone()));
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
-            Some(_) = connections.join_next() => {
-                metrics.connections.set(i64::try_from(connections.len()).unwrap_or(i64::MAX));
-                continue;
-            }
+            () = crowd.one_ended() => continue,
         };
         match accepted {
-            Ok((stream, peer)) if connections.len() < limit => {
-                connections.spawn(connection(stream, peer, http.clone(), stop.clone()));
-                metrics.connections.set(i64::try_from(connections.len()).unwrap_or(i64::MAX));
-            }
-            Ok(_) => tracing::debug!("connection refused, too many are open"),
+            Ok(accepted) => admit(&mut crowd, accepted),
             // Out of descriptors, most often: the next accept would fail at once again.
             Err(error) => {
                 tracing::warn!(%error, "accept failed");
@@ -68,42 +97,56 @@ pub async fn serve(listener: TcpListener, http: Http, metrics: Metrics, mut stop
         }
     }
     // Who is in the backlog has connected already, and would be reset.
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        connections.spawn(connection(stream, peer, http.clone(), stop.clone()));
+    while let Some(Ok(accepted)) = listener.accept().now_or_never() {
+        admit(&mut crowd, accepted);
     }
     drop(listener);
-    if timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await.is_err() {
-        tracing::warn!(connections = connections.len(), "closed connections that did not end in time");
+    if timeout(GRACE, crowd.all_ended()).await.is_err() {
+        tracing::warn!(connections = crowd.len(), "closed connections that did not end in time");
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, http: Http, mut stop: signal::Receiver<bool>) {
+async fn connection(mut stream: TcpStream, from: SocketAddr, activity: Arc<Activity>, shared: Arc<Shared>) {
+    let Shared { http, limits, metrics, stop } = &*shared;
     // Answers are whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
-    let activity = Arc::new(Activity::new());
-    let io = TokioIo::new(Watched::new(stream, activity.clone()));
+    let introduced = timeout(watch::PATIENCE, proxy::introduce(&mut stream, from, &limits.trusted)).await;
+    let (peer, first) = match introduced {
+        Ok(Ok(introduced)) => introduced,
+        Ok(Err(error)) => {
+            if error.kind() == io::ErrorKind::InvalidData {
+                tracing::warn!(%from, %error, "a trusted proxy sent a bad PROXY protocol header");
+                metrics.closed("proxy");
+            }
+            return;
+        }
+        Err(_) => return metrics.closed("slow"),
+    };
+    let io = TokioIo::new(Watched::new(stream, first, activity.clone()));
     let service = {
-        let activity = activity.clone();
-        hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let (http, activity) = (http.clone(), activity.clone());
+        hyper::service::service_fn(move |request: Request<Incoming>| {
             let (http, activity) = (http.clone(), activity.clone());
             async move {
-                let last = activity.request_begins(request.version());
-                let response = http.answer(request.map(Body::new), last).await;
-                activity.request_ends();
+                let (_in_flight, last) = activity.request_begins(request.version());
+                let mut response = http.answer(request.map(Body::new), peer, last).await;
+                if activity.is_http2() {
+                    response = response.map(|body| Taken::watch(body, &activity));
+                }
                 Ok::<_, std::convert::Infallible>(response)
             }
         })
     };
-    let builder = builder();
+    let (builder, mut stop) = (builder(), stop.clone());
     let mut connection = pin!(builder.serve_connection(io, service));
-    let age = AGE.mul_f64(1.0 + fastrand::f64());
+    let age = limits.age.mul_f64(1.0 + fastrand::f64());
     let mut leaving: Option<Instant> = None;
     loop {
         tokio::select! {
             biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(%peer, error, "connection ended");
+                    tracing::debug!(%from, error, "connection ended");
                 }
                 return;
             }
@@ -114,7 +157,10 @@ async fn connection(stream: TcpStream, peer: SocketAddr, http: Http, mut stop: s
                 connection.as_mut().graceful_shutdown();
             }
             () = sleep(watch::TICK) => {
-                if activity.is_stalled() || leaving.is_some_and(|deadline| Instant::now() >= deadline) {
+                if activity.is_stalled() {
+                    return metrics.closed("slow");
+                }
+                if leaving.is_some_and(|deadline| Instant::now() >= deadline) {
                     return;
                 }
                 // HTTP/1.1 leaves with its next answer, so that no request meets a closing connection.
@@ -139,12 +185,15 @@ fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // `watch` closes slow heads at no cost per request; hyper's own timer would cost each request an allocation and
     // close idle keep-alives too, into the face of a client about to use them.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(128 * 1024);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(64)
-        .max_header_list_size(32 * 1024)
+        .max_header_list_size(HEAD)
+        // Streams that are opened only to be reset: beyond these numbers the connection ends.
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
     builder

@@ -1,5 +1,8 @@
 //! Sees what a connection does, so that one which drips its head, never speaks or never reads is closed within ten
 //! seconds, while an idle keep-alive may wait for its next request.
+//!
+//! HTTP/1.1 shows a client that does not read by its full socket. HTTP/2 hides it behind windows of its own: there a
+//! whole answer that nobody takes up is watched instead (`Taken`).
 
 use std::{
     io,
@@ -12,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::Version;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -21,7 +25,7 @@ use tokio::{
 /// How often a connection is looked at.
 pub const TICK: Duration = Duration::from_secs(2);
 /// A head may take this long to arrive, and an answer to be taken up; with the tick it stays below ten seconds.
-const PATIENCE: Duration = Duration::from_secs(7);
+pub const PATIENCE: Duration = Duration::from_secs(7);
 /// An aged connection without requests is closed after this long.
 const IDLE: Duration = Duration::from_secs(75);
 
@@ -35,6 +39,9 @@ pub struct Activity {
     blocked_since: AtomicU64,
     last_request: AtomicU64,
     in_flight: AtomicU32,
+    /// Answers on HTTP/2 of which something is left, and when one of them moved last.
+    untaken: AtomicU32,
+    moved_at: AtomicU64,
     served: AtomicBool,
     http2: AtomicBool,
     aged: AtomicBool,
@@ -49,6 +56,8 @@ impl Activity {
             blocked_since: AtomicU64::new(0),
             last_request: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
+            untaken: AtomicU32::new(0),
+            moved_at: AtomicU64::new(0),
             served: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             aged: AtomicBool::new(false),
@@ -75,30 +84,50 @@ impl Activity {
         }
     }
 
-    /// A whole head has arrived; whether its answer is to be the connection's last.
-    pub fn request_begins(&self, version: Version) -> bool {
+    /// A whole head has arrived. What is returned ends the request when it is dropped, which it also is when the client
+    /// takes its request back; and whether the answer is to be the connection's last.
+    pub fn request_begins(self: &Arc<Self>, version: Version) -> (InFlight, bool) {
         self.in_flight.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
         if !self.served.swap(true, Relaxed) {
             self.http2.store(version == Version::HTTP_2, Relaxed);
         }
-        self.aged.load(Relaxed)
+        (InFlight(self.clone()), self.aged.load(Relaxed))
     }
 
-    /// Its answer is under way.
-    pub fn request_ends(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
-        self.last_request.store(self.now(), Relaxed);
+    /// An answer on HTTP/2 is ready to be taken.
+    pub fn answer_waits(&self) {
+        if self.untaken.fetch_add(1, Relaxed) == 0 {
+            self.answer_moves();
+        }
+    }
+
+    /// Something of it is taken.
+    pub fn answer_moves(&self) {
+        self.moved_at.store(self.now(), Relaxed);
+    }
+
+    /// All of it is, or its client has given it up.
+    pub fn answer_is_gone(&self) {
+        self.untaken.fetch_sub(1, Relaxed);
+        self.answer_moves();
     }
 
     /// Whether a head has been arriving, or an answer been waiting for its reader, for too long.
     pub fn is_stalled(&self) -> bool {
         let now = self.now();
-        let late = |since: &AtomicU64| match since.load(Relaxed) {
-            0 => false,
-            since => now.saturating_sub(since) > millis(PATIENCE),
-        };
-        late(&self.head_since) || late(&self.blocked_since)
+        let late = |since: u64| since != 0 && now.saturating_sub(since) > millis(PATIENCE);
+        let untaken = self.untaken.load(Relaxed) > 0;
+        late(self.head_since.load(Relaxed))
+            || late(self.blocked_since.load(Relaxed))
+            || (untaken && late(self.moved_at.load(Relaxed)))
+    }
+
+    /// For how long it has brought no request, if none is being answered now.
+    pub fn idle(&self) -> Option<Duration> {
+        let busy = self.in_flight.load(Relaxed) > 0 || self.blocked_since.load(Relaxed) != 0;
+        let idle = self.now().saturating_sub(self.last_request.load(Relaxed));
+        (!busy).then_some(Duration::from_millis(idle))
     }
 
     /// Whether the connection speaks HTTP/2, where going away loses nothing.
@@ -113,8 +142,18 @@ impl Activity {
             return false;
         }
         self.aged.store(true, Relaxed);
-        let idle = self.now().saturating_sub(self.last_request.load(Relaxed)) > millis(IDLE);
-        self.http2.load(Relaxed) || (idle && self.in_flight.load(Relaxed) == 0)
+        self.http2.load(Relaxed) || self.idle().is_some_and(|idle| idle > IDLE)
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub struct InFlight(Arc<Activity>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.last_request.store(self.0.now(), Relaxed);
+        self.0.in_flight.fetch_sub(1, Relaxed);
     }
 }
 
@@ -122,22 +161,29 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A stream whose reads are seen.
+/// A stream whose reads and writes are seen.
 #[derive(Debug)]
 pub struct Watched<S> {
     stream: S,
+    first: Bytes,
     activity: Arc<Activity>,
 }
 
 impl<S> Watched<S> {
-    /// Tells `activity` of bytes that arrive on `stream`.
-    pub fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+    /// Tells `activity` of bytes that arrive on `stream`; `first` were read from it already.
+    pub fn new(stream: S, first: Bytes, activity: Arc<Activity>) -> Self {
+        Self { stream, first, activity }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let read = self.first.len().min(buf.remaining());
+            buf.put_slice(&self.first.split_to(read));
+            self.activity.bytes_arrived();
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -184,42 +230,75 @@ mod tests {
 
     const AGE: Duration = Duration::from_secs(300);
 
+    /// One request, answered at once; whether its answer is to be the last.
+    fn asks(activity: &Arc<Activity>, version: Version) -> bool {
+        activity.request_begins(version).1
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_old_connection_goes_with_its_next_answer_or_when_it_is_idle() {
-        let activity = Activity::new();
-        assert!(!activity.request_begins(Version::HTTP_11));
-        activity.request_ends();
+        let activity = Arc::new(Activity::new());
+        assert!(!asks(&activity, Version::HTTP_11));
         advance(AGE - Duration::from_secs(1)).await;
         assert!(!activity.ages(AGE));
-        assert!(!activity.request_begins(Version::HTTP_11), "not old yet");
-        activity.request_ends();
+        assert!(!asks(&activity, Version::HTTP_11), "not old yet");
         advance(Duration::from_secs(2)).await;
         assert!(!activity.ages(AGE), "a request may be on its way");
-        assert!(activity.request_begins(Version::HTTP_11), "this answer is its last");
-        activity.request_ends();
+        assert!(asks(&activity, Version::HTTP_11), "this answer is its last");
         advance(IDLE + Duration::from_secs(1)).await;
         assert!(activity.ages(AGE));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_old_http2_connection_is_told_at_once() {
-        let activity = Activity::new();
-        activity.request_begins(Version::HTTP_2);
+        let activity = Arc::new(Activity::new());
+        let _served = activity.request_begins(Version::HTTP_2);
         advance(AGE).await;
         assert!(activity.ages(AGE));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_head_may_take_its_time_but_not_for_ever() {
-        let activity = Activity::new();
+        let activity = Arc::new(Activity::new());
         advance(PATIENCE + Duration::from_secs(1)).await;
         assert!(activity.is_stalled(), "it never spoke");
-        activity.request_begins(Version::HTTP_11);
-        activity.request_ends();
+        asks(&activity, Version::HTTP_11);
         advance(AGE / 2).await;
         assert!(!activity.is_stalled(), "it is idle between two requests");
         activity.bytes_arrived();
         advance(PATIENCE + Duration::from_secs(1)).await;
         assert!(activity.is_stalled(), "its next head does not end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_on_http2_has_to_move() {
+        let activity = Arc::new(Activity::new());
+        asks(&activity, Version::HTTP_2);
+        activity.answer_waits();
+        for _ in 0..3 {
+            advance(PATIENCE - Duration::from_secs(1)).await;
+            assert!(!activity.is_stalled(), "slowly, but it moves");
+            activity.answer_moves();
+        }
+        advance(PATIENCE + Duration::from_secs(1)).await;
+        assert!(activity.is_stalled());
+        activity.answer_is_gone();
+        advance(AGE / 2).await;
+        assert!(!activity.is_stalled(), "nothing is left to take");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_is_who_has_nothing_in_flight() {
+        let activity = Arc::new(Activity::new());
+        advance(PATIENCE).await;
+        assert_eq!(activity.idle(), Some(PATIENCE), "it never asked");
+        let served = activity.request_begins(Version::HTTP_11);
+        advance(PATIENCE).await;
+        assert_eq!(activity.idle(), None);
+        drop(served);
+        advance(PATIENCE).await;
+        assert_eq!(activity.idle(), Some(PATIENCE));
+        activity.written(&Poll::Pending);
+        assert_eq!(activity.idle(), None, "its answer is on the way");
     }
 }
