@@ -21,6 +21,7 @@ mod reader;
 mod ring;
 mod snapshot;
 mod sync;
+mod voice;
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
