@@ -16,12 +16,15 @@ mod judge;
 mod lease;
 mod legacy;
 mod pages;
+mod phase;
 mod pulse;
 mod reader;
 mod ring;
+mod round;
 mod snapshot;
 mod sync;
 mod voice;
+mod vouching;
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 

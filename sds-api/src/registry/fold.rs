@@ -36,6 +36,7 @@ use crate::{
 
 pub use away::Owing;
 pub use hear::Life;
+pub use sweep::Swept;
 
 /// Where a row comes from; it decides whether the row is a sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

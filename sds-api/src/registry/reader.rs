@@ -4,7 +4,7 @@
 //! A round that fails half-way hands over the rows that it has, but counts as not done: it is made again, and no lease runs
 //! meanwhile.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use tokio::{
     sync::mpsc,
@@ -15,29 +15,12 @@ use super::{
     cursors::Cursors,
     lease::Leases,
     pages::{self, Page},
+    round::Round,
 };
 use crate::{
-    instance::Row,
     replica::{PageKey, ReplicaId},
     store::{Store, StoreError},
 };
-
-/// What one round brought.
-#[derive(Debug)]
-pub struct Round {
-    /// Since the end of the one before.
-    pub elapsed: Duration,
-    /// The other replicas: who, its beat, whether it has stopped.
-    pub beats: Vec<(ReplicaId, u64, bool)>,
-    /// Announced rows.
-    pub rows: Vec<Row>,
-    /// Whom the others heard, each with the beat that its header has come to.
-    pub pages: Vec<(ReplicaId, u64, Page)>,
-    /// Announcements were missed, or the table was wiped.
-    pub full_read: bool,
-    /// Why it is not complete.
-    pub failed: Option<StoreError>,
-}
 
 /// Starts the rounds; they end when nobody takes them.
 pub fn start(store: Store, own: ReplicaId, leases: Leases) -> mpsc::Receiver<Round> {
@@ -49,14 +32,7 @@ pub fn start(store: Store, own: ReplicaId, leases: Leases) -> mpsc::Receiver<Rou
         let mut ended = Instant::now();
         loop {
             every.tick().await;
-            let mut round = Round {
-                elapsed: Duration::ZERO,
-                beats: Vec::new(),
-                rows: Vec::new(),
-                pages: Vec::new(),
-                full_read: false,
-                failed: None,
-            };
+            let mut round = Round::default();
             round.failed = look(&store, &mut cursors, &mut round).await.err();
             round.elapsed = ended.elapsed();
             ended += round.elapsed;

@@ -24,13 +24,15 @@ use tokio::{
 use super::{
     Options,
     chores::{Chore, Chores, Done},
-    fold::{Fold, Life, Owing, Source},
+    fold::{Fold, Life, Owing, Source, Swept},
     herald::Herald,
     judge::Verdict,
-    pages::VouchHash,
+    phase::Phase,
     pulse::Pulse,
-    reader::{self, Round},
+    reader,
+    round::Round,
     snapshot::Snapshot,
+    vouching::Vouching,
 };
 use crate::{
     clock::{Now, Timestamp},
@@ -79,18 +81,6 @@ pub struct Sync {
     pub snapshots: watch::Sender<Option<Arc<Snapshot>>>,
 }
 
-/// How far the start has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Nothing is known yet: nothing is answered.
-    Reading,
-    /// Writes are taken, reads not yet. An empty table without our mark was wiped, and gets one heartbeat in which
-    /// the sidecars appear again: answering "empty" meanwhile would take every host from every Envoy.
-    Waiting(Instant),
-    /// All is answered.
-    Serving,
-}
-
 /// How many requests are taken between two publications.
 const BATCH: usize = 256;
 
@@ -102,7 +92,9 @@ struct Loop {
     phase: Phase,
     /// The table was read once since the start.
     read: bool,
-    flush: Flush,
+    vouching: Vouching,
+    /// How the flush on its way went, once it is known.
+    flushed: Option<oneshot::Receiver<bool>>,
     /// What is being written of what is owed.
     paying: HashSet<Key>,
     started: Instant,
@@ -110,14 +102,6 @@ struct Loop {
     fresh: Timestamp,
     /// Rows that the last full read could not make sense of: key and reason.
     bad: HashMap<String, String>,
-}
-
-/// The flush that is on its way, and how the last one went.
-#[derive(Default)]
-struct Flush {
-    vouches: HashMap<VouchHash, Duration>,
-    answer: Option<(Instant, oneshot::Receiver<bool>)>,
-    failed: bool,
 }
 
 impl Sync {
@@ -137,7 +121,8 @@ impl Sync {
             chores: Chores::start(self.store.clone()),
             phase: Phase::Reading,
             read: false,
-            flush: Flush::default(),
+            vouching: Vouching::default(),
+            flushed: None,
             paying: HashSet::new(),
             started: Instant::now(),
             fresh: Timestamp::of_seconds(0),
@@ -173,7 +158,7 @@ impl Sync {
                     }
                 }
                 Some(done) = this.chores.done() => this.take_done(done),
-                Some(flushed) = this.flush.done() => this.flushed(flushed),
+                Some(done) = done(&mut this.flushed) => this.flushed(done),
                 _ = flush.tick() => this.begin_flush(false),
                 _ = renew.tick() => this.renew(),
                 _ = keep.tick(), if keeping.is_empty() && this.phase == Phase::Serving => this.keep(&mut keeping),
@@ -235,39 +220,32 @@ impl Loop {
 
     fn take_round(&mut self, mut round: Round) {
         let wall = Timestamp::now();
-        for (id, beat, bye) in &round.beats {
-            self.fold.replica(id, *beat, *bye);
-        }
         round.rows.retain(|row| self.sync.options.addresses.check(row.key.endpoint).is_ok());
-        for row in round.rows {
-            self.fold.row(row, Source::Announced, wall);
-        }
-        for (id, beat, page) in &round.pages {
-            self.fold.page(id, *beat, page, wall);
-        }
-        let complete = round.failed.is_none();
+        let leases = self.sync.options.leases;
+        let mute = self.vouching.is_failing(leases.flush(), self.started.elapsed());
+        let error = round.failed.clone();
+        let swept = round.fold(&mut self.fold, mute, wall);
         self.sync.pulse.round();
         // One that hears and cannot tell: its clients had better speak to another.
-        self.sync.pulse.vouch(!(complete && self.flush.is_failing(self.sync.options.leases.flush())));
-        match round.failed {
+        self.sync.pulse.vouch(!(error.is_none() && mute));
+        match error {
             None => {
                 if self.read {
                     self.true_at(wall);
                 }
                 self.pay();
-                if !self.flush.is_failing(self.sync.options.leases.flush()) {
-                    self.pass(round.elapsed, wall);
-                }
             }
             Some(error) => {
                 self.sync.metrics.failed_rounds.inc();
                 tracing::debug!(%error, "a round of the reader failed");
             }
         }
+        if let Some(swept) = swept {
+            self.take_swept(swept);
+        }
     }
 
-    fn pass(&mut self, elapsed: Duration, wall: Timestamp) {
-        let swept = self.fold.pass(elapsed, wall);
+    fn take_swept(&mut self, swept: Swept) {
         let metrics = &self.sync.metrics;
         metrics.late.set(tell::count(swept.tally.late));
         for key in &swept.held {
@@ -327,49 +305,33 @@ impl Loop {
     }
 
     fn begin_flush(&mut self, bye: bool) {
-        if self.flush.answer.is_some() && !bye {
+        if self.flushed.is_some() && !bye {
             return;
         }
-        let vouches = self.fold.take_vouches();
-        let now = self.started.elapsed();
-        let heard = vouches.iter().map(|(hash, at)| (*hash, now.saturating_sub(*at))).collect();
-        self.flush.answer = Some((Instant::now(), self.sync.herald.flush(heard, bye)));
-        self.flush.vouches = vouches;
+        let heard = self.vouching.begin(&mut self.fold, self.started.elapsed());
+        self.flushed = Some(self.sync.herald.flush(heard, bye));
     }
 
     fn flushed(&mut self, done: bool) {
-        let vouches = std::mem::take(&mut self.flush.vouches);
         if !done {
             self.sync.metrics.failed_flushes.inc();
-            self.fold.give_back(vouches);
         }
-        self.flush.failed = !done;
+        self.vouching.ended(&mut self.fold, done);
     }
 
     fn bye(&mut self, reply: oneshot::Sender<bool>) {
         self.begin_flush(true);
-        if let Some((_, answer)) = self.flush.answer.take() {
+        if let Some(answer) = self.flushed.take() {
             tokio::spawn(async move { reply.send(answer.await.unwrap_or(false)) });
         }
     }
 }
 
-impl Flush {
-    /// How the flush on its way went, once it is known.
-    async fn done(&mut self) -> Option<bool> {
-        let done = match &mut self.answer {
-            None => return None,
-            Some((_, answer)) => answer.await.unwrap_or(false),
-        };
-        self.answer = None;
-        Some(done)
-    }
-
-    /// Whether the others do not learn of the heartbeats that come here.
-    fn is_failing(&self, flush: Duration) -> bool {
-        let overdue = |(begun, _): &(Instant, _)| begun.elapsed() > flush.max(Duration::from_secs(1));
-        self.failed || self.answer.as_ref().is_some_and(overdue)
-    }
+/// How the flush on its way went, once it is known.
+async fn done(flushed: &mut Option<oneshot::Receiver<bool>>) -> Option<bool> {
+    let done = flushed.as_mut()?.await.unwrap_or(false);
+    *flushed = None;
+    Some(done)
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {

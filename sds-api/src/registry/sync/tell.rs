@@ -3,13 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::Instant};
+use tokio::task::JoinSet;
 
-use super::{Loop, Phase};
+use super::Loop;
 use crate::{
     clock::Timestamp,
     keepsake::{self, Kept},
-    registry::{chores::Chore, fold::Source, snapshot::Snapshot},
+    registry::{chores::Chore, fold::Source, phase::Phase, snapshot::Snapshot},
     render,
     store::{FullRead, KEEP, StoreError, item::BadRow},
 };
@@ -42,10 +42,9 @@ impl Loop {
         }
         self.true_at(wall);
         if self.phase == Phase::Reading {
-            let wait = if wiped { self.sync.options.leases.heartbeat() } else { Duration::ZERO };
             tracing::info!(rows = found, wiped, "first full read complete");
-            self.phase = Phase::Waiting(Instant::now() + wait);
         }
+        self.phase = self.phase.read(wiped, self.sync.options.leases.heartbeat(), self.started.elapsed());
         self.sync.pulse.open();
     }
 
@@ -78,7 +77,7 @@ impl Loop {
             self.fresh = kept.taken;
             self.sync.pulse.kept(age);
         }
-        self.phase = Phase::Waiting(Instant::now());
+        self.phase = self.phase.kept(self.started.elapsed());
         self.sync.pulse.open();
     }
 
@@ -91,20 +90,14 @@ impl Loop {
 
     pub(super) fn publish(&mut self) {
         let wall = Timestamp::now();
-        match self.phase {
-            Phase::Reading => {}
-            Phase::Waiting(until) if Instant::now() < until => {}
-            Phase::Waiting(_) => {
-                self.phase = Phase::Serving;
-                let first = self.fold.publish(&Snapshot::default(), wall).unwrap_or_default();
-                self.announce(first);
-                tracing::info!("serving");
-            }
-            Phase::Serving => {
-                let before = self.sync.snapshots.borrow().clone();
-                if let Some(snapshot) = before.and_then(|before| self.fold.publish(&before, wall)) {
-                    self.announce(snapshot);
-                }
+        if self.phase.opens(self.started.elapsed()) {
+            let first = self.fold.publish(&Snapshot::default(), wall).unwrap_or_default();
+            self.announce(first);
+            tracing::info!("serving");
+        } else if self.phase == Phase::Serving {
+            let before = self.sync.snapshots.borrow().clone();
+            if let Some(snapshot) = before.and_then(|before| self.fold.publish(&before, wall)) {
+                self.announce(snapshot);
             }
         }
     }
