@@ -88,6 +88,7 @@ struct RequestLabels {
 #[derive(Debug, Clone, Default)]
 pub struct StoreCalls {
     calls: Family<CallLabels, Counter>,
+    bad_rows: Counter,
     units: Family<UnitLabels, Counter<f64, AtomicU64>>,
 }
 
@@ -106,6 +107,11 @@ impl StoreCalls {
     /// Counts a call that ended.
     pub fn ended(&self, call: &'static str, outcome: &'static str) {
         self.calls.get_or_create(&CallLabels { call, outcome }).inc();
+    }
+
+    /// Counts a row that cannot be served though it was announced.
+    pub fn bad_row(&self) {
+        self.bad_rows.inc();
     }
 
     /// Counts request units of reads.
@@ -154,6 +160,8 @@ impl Default for Metrics {
         registry.register("rate_limited", "Requests of peers that ask too often", Family::clone(&refused));
         let store_calls = StoreCalls::default();
         registry.register("store_calls", "Calls of the store", store_calls.calls.clone());
+        let help = "Rows that were announced and cannot be served";
+        registry.register("bad_rows_announced", help, store_calls.bad_rows.clone());
         let help = "Request units, as the store tells them: the bill, but for storage";
         registry.register("store_units", help, store_calls.units.clone());
         Self {

@@ -8,14 +8,21 @@
 //! - A full read is complete or an error; rows that cannot be read are named and left out, never fatal.
 //! - Calls made for a request answer within [`IN_REQUEST`]: an old Envoy gives up after 1 s.
 
+mod batch;
+mod calls;
 mod connect;
 mod dynamodb;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 mod expression;
+mod full;
 pub mod item;
 mod replicas;
 mod table;
+#[cfg(feature = "embedded")]
+#[cfg(test)]
+mod tests;
+mod update;
 
 use std::time::Duration;
 
@@ -24,7 +31,7 @@ pub use dynamodb::{KEEP, Store};
 
 use crate::instance::Row;
 
-/// The longest that a store call may hold up a request.
+/// The longest that store calls may hold up a request.
 pub const IN_REQUEST: Duration = Duration::from_millis(800);
 
 /// A call that brought no answer to work with.

@@ -5,8 +5,12 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
+use super::item::{n, s};
+
+const MOVE: &str = "#rev = if_not_exists(#rev, :now) + :one";
+
 /// An update in the making; `#x` and `:x` stand for the attribute and the value called `x`.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Update {
     set: Vec<String>,
     remove: Vec<String>,
@@ -17,12 +21,20 @@ pub(super) struct Update {
 impl Update {
     /// An update that also moves `rev`; `now_ms` starts the count of a new row above any earlier one's.
     pub(super) fn moving(now_ms: u64) -> Self {
-        let mut update = Self::default();
-        update.set.push("#rev = if_not_exists(#rev, :now) + :one".into());
-        update.names.insert("#rev".into(), "rev".into());
-        update.values.insert(":now".into(), super::item::n(now_ms));
-        update.values.insert(":one".into(), super::item::n(1));
+        let mut update = Self::default().name("rev").value("now", n(now_ms)).value("one", n(1));
+        update.set.push(MOVE.into());
         update
+    }
+
+    /// The same, but that `rev` starts anew: for a row whose `rev` is no number, so that nothing can be added to it.
+    pub(super) fn starting_anew(mut self) -> Self {
+        for set in &mut self.set {
+            if set == MOVE {
+                *set = "#rev = :now".into();
+                self.values.remove(":one");
+            }
+        }
+        self
     }
 
     pub(super) fn set(mut self, name: &str, value: AttributeValue) -> Self {
@@ -32,7 +44,7 @@ impl Update {
 
     /// Sets text, or takes the attribute away if there is none.
     pub(super) fn set_text(self, name: &str, text: &str) -> Self {
-        if text.is_empty() { self.remove(name) } else { self.set(name, super::item::s(text)) }
+        if text.is_empty() { self.remove(name) } else { self.set(name, s(text)) }
     }
 
     pub(super) fn remove(mut self, name: &str) -> Self {

@@ -13,11 +13,13 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Store, StoreError,
-    dynamodb::failed,
+    calls::failed,
+    expression::Update,
     item::{self, n, s},
+    update::Updated,
 };
 
-const META: &str = "#meta";
+pub(super) const META: &str = "#meta";
 
 impl Store {
     /// Creates the table with its TTL and its mark, if there is none of that name. Whether it was created.
@@ -57,11 +59,14 @@ impl Store {
         call.send().await.map(drop).map_err(|e| failed("UpdateTimeToLive", &e))
     }
 
-    /// Leaves the mark.
+    /// Leaves the mark, unless it is there.
     pub async fn write_meta(&self) -> Result<(), StoreError> {
-        let call = self.client.put_item().table_name(&self.table);
-        let call = call.item("service", s(META)).item("ip_port", s(META)).item("fmt", n(item::FMT));
-        call.send().await.map(drop).map_err(|e| failed("PutItem", &e))
+        let key = [("service".into(), s(META)), ("ip_port".into(), s(META))].into();
+        let update = Update::default().set("fmt", n(item::FMT));
+        match self.update(key, update, "attribute_not_exists(#fmt)".into(), self.in_loop()).await? {
+            Updated::Done(_) | Updated::Refused(_) => Ok(()),
+            Updated::Invalid(error) => Err(error),
+        }
     }
 
     async fn wait_active(&self) -> Result<(), StoreError> {
@@ -74,11 +79,7 @@ impl Store {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(StoreError {
-                    call: "DescribeTable",
-                    cause: format!("the new table is still {status:?}"),
-                    kind: super::Trouble::Away,
-                });
+                return Err(StoreError::away("DescribeTable", format!("the new table is still {status:?}")));
             }
             sleep(Duration::from_millis(200)).await;
         }
