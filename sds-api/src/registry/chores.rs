@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::{
     instance::{Key, Row, Standing},
+    replica::ReplicaId,
     store::{IN_REQUEST, Store, StoreError, Write},
 };
 
@@ -23,6 +24,8 @@ pub enum Chore {
     Lost(Row),
     /// Keep the row for another day.
     Refresh(Row),
+    /// Take away the header of a replica that will not speak again.
+    Forget(ReplicaId),
 }
 
 /// What became of it.
@@ -96,6 +99,12 @@ async fn run(store: &Store, chore: Chore) -> Option<Done> {
         Chore::Owed(row) => (Some(row.key.clone()), pay(store, &row).await),
         Chore::Lost(row) => (None, store.mark_lost(&row).await),
         Chore::Refresh(row) => (None, store.refresh_expiry(&row).await),
+        Chore::Forget(replica) => {
+            if let Err(error) = store.forget_head(&replica).await {
+                tracing::debug!(%error, "a header stays until the store's garbage collection takes it");
+            }
+            return None;
+        }
     };
     match (key, written) {
         (Some(_), Ok(Write::Done(row))) => Some(Done::Paid(row)),

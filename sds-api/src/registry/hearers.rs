@@ -9,6 +9,9 @@ use std::{collections::HashMap, time::Duration};
 use super::lease::Leases;
 use crate::replica::ReplicaId;
 
+/// A replica that was silent for so long, without a goodbye, is not coming back.
+const DEPARTED: Duration = Duration::from_secs(3600);
+
 /// A replica, as signs of life remember it; small, because there is one for each instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hearer(u16);
@@ -29,6 +32,7 @@ struct Voice {
     episode: Duration,
     /// Of all stops.
     stalled: Duration,
+    departed: bool,
 }
 
 /// All replicas that were ever seen.
@@ -53,7 +57,7 @@ impl Hearers {
         let Some(voice) = usize::from(hearer.0).checked_sub(1).and_then(|at| self.voices.get_mut(at)) else { return };
         voice.bye = bye;
         if voice.beat != beat {
-            (voice.beat, voice.moved, voice.episode) = (beat, now, Duration::ZERO);
+            (voice.beat, voice.moved, voice.episode, voice.departed) = (beat, now, Duration::ZERO, false);
         }
     }
 
@@ -63,8 +67,15 @@ impl Hearers {
             return *hearer;
         }
         let Ok(next) = u16::try_from(self.voices.len() + 1) else { return Hearer::SELF };
-        let voice =
-            Voice { id: id.clone(), beat: 0, moved: now, bye: false, episode: Duration::ZERO, stalled: Duration::ZERO };
+        let voice = Voice {
+            id: id.clone(),
+            beat: 0,
+            moved: now,
+            bye: false,
+            episode: Duration::ZERO,
+            stalled: Duration::ZERO,
+            departed: false,
+        };
         self.voices.push(voice);
         self.by_id.insert(id.clone(), Hearer(next));
         Hearer(next)
@@ -79,6 +90,21 @@ impl Hearers {
                 voice.stalled += more;
             }
         }
+    }
+
+    /// Replicas that will not speak again, each told once: their headers would be read for ever, or until DynamoDB's garbage
+    /// collection comes by. One that was only cut off so long writes its header anew.
+    pub fn departed(&mut self, now: Duration) -> Vec<ReplicaId> {
+        let (cap, patience) = (self.cap, DEPARTED);
+        let gone = self.voices.iter_mut().filter(|voice| {
+            let silent = now.saturating_sub(voice.moved);
+            !voice.departed && silent >= if voice.bye { 4 * cap } else { patience }
+        });
+        let told = gone.map(|voice| {
+            voice.departed = true;
+            voice.id.clone()
+        });
+        told.collect()
     }
 
     /// All the patience that a replica's stops were given so far.
@@ -127,6 +153,21 @@ mod tests {
     #[test]
     fn who_said_goodbye_is_owed_nothing() {
         assert_eq!(after(60, true), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_departed_are_told_once_and_soon_after_a_goodbye() {
+        let mut hearers = Hearers::new(LEASES);
+        let (left, dead) = (ReplicaId::random(), ReplicaId::random());
+        hearers.seen(&left, 1, true, Duration::ZERO);
+        hearers.seen(&dead, 1, false, Duration::ZERO);
+        let departed = |hearers: &mut Hearers, at| hearers.departed(Duration::from_secs(at));
+        assert_eq!(departed(&mut hearers, 59), []);
+        assert_eq!(departed(&mut hearers, 60), [left]);
+        assert_eq!(departed(&mut hearers, 3600), [dead.clone()]);
+        assert_eq!(departed(&mut hearers, 9999), []);
+        hearers.seen(&dead, 2, false, Duration::from_secs(10_000));
+        assert_eq!(departed(&mut hearers, 13_600), [dead]);
     }
 
     #[test]

@@ -79,6 +79,15 @@ impl Store {
         }
     }
 
+    /// Takes away the header of a replica that is gone. One that is not after all writes it anew.
+    pub async fn forget_head(&self, id: &ReplicaId) -> Result<(), StoreError> {
+        let call = self.client.delete_item().table_name(&self.table).set_key(Some(place(HEADS, id.as_str())));
+        let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let answer = self.plain("DeleteItem", self.in_loop(), || call.clone().send()).await?;
+        self.calls.write_units(answer.consumed_capacity.iter());
+        Ok(())
+    }
+
     /// The pages of these places that are there.
     pub async fn pages(&self, keys: &[PageKey]) -> Result<Vec<(PageKey, Vec<u8>)>, StoreError> {
         let places: HashSet<(String, String)> = keys.iter().map(names).collect();

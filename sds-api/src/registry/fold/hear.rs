@@ -68,6 +68,11 @@ impl Fold {
         self.hearers.seen(id, beat, bye, self.clock.now());
     }
 
+    /// Replicas that will not speak again, each told once.
+    pub fn departed(&mut self) -> Vec<ReplicaId> {
+        self.hearers.departed(self.clock.now())
+    }
+
     /// How many other replicas speak.
     pub fn replicas(&self) -> usize {
         self.hearers.speaking(self.clock.now())

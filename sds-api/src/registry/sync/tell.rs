@@ -118,6 +118,9 @@ impl Loop {
         for row in self.fold.refresh(left, KEEP, Timestamp::now()) {
             self.chores.add(Chore::Refresh(row));
         }
+        for replica in self.fold.departed() {
+            self.chores.add(Chore::Forget(replica));
+        }
         let Some(snapshot) = self.sync.snapshots.borrow().clone() else { return };
         for service in snapshot.services.values() {
             self.fold.tell_heard(service);
