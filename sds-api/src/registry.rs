@@ -15,6 +15,8 @@ mod herald;
 mod judge;
 mod lease;
 mod legacy;
+#[cfg(test)]
+mod model;
 mod pages;
 mod phase;
 mod pulse;

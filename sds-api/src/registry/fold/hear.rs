@@ -115,6 +115,12 @@ impl Fold {
         Some(self.clock.now().saturating_sub(heard.at).saturating_sub(stalled))
     }
 
+    /// The lease clock's time.
+    #[cfg(test)]
+    pub fn lease_now(&self) -> Duration {
+        self.clock.now()
+    }
+
     /// How alive each instance in service is.
     pub fn lives(&self, service: &ServiceName, wall: Timestamp) -> HashMap<Endpoint, Life> {
         let served = self.services.get(service).into_iter().flatten().filter(|(_, known)| known.served);
