@@ -92,6 +92,8 @@ pub struct Fold {
     hearers: Hearers,
     services: HashMap<ServiceName, BTreeMap<Endpoint, Known>>,
     by_hash: HashMap<VouchHash, Key>,
+    /// Whom others heard and nobody here knows: the row may come later than the page.
+    strangers: HashMap<VouchHash, Heard>,
     changed: HashSet<ServiceName>,
     owed: HashSet<Key>,
     /// Services with held instances, and how many, as last told.
@@ -110,6 +112,7 @@ impl Fold {
             hearers: Hearers::new(leases),
             services: HashMap::new(),
             by_hash: HashMap::new(),
+            strangers: HashMap::new(),
             changed: HashSet::new(),
             owed: HashSet::new(),
             holding: HashMap::new(),
@@ -161,11 +164,14 @@ impl Fold {
         if old.is_some_and(|old| is_stale(old, &row, source)) {
             return false;
         }
-        let unheard = |old: &Known| match source {
-            Source::Written => {
-                old.row.at.incarnation < row.at.incarnation || old.heard.is_none_or(|heard| heard.seq < row.at.seq)
+        let unheard = |old: &Known| {
+            let behind =
+                old.row.at.incarnation < row.at.incarnation || old.heard.is_none_or(|heard| heard.seq < row.at.seq);
+            match source {
+                Source::Written => behind,
+                // Also if a full read was faster than the announcement, but not if only `rev` moved.
+                _ => old.row.at < row.at || (old.row.rev == row.rev && behind),
             }
-            _ => old.row.at < row.at,
         };
         // A row that was silent for a lease in another's eyes lives when its owner's next write takes the hint away.
         let lost = row.registration().is_some_and(|standing| standing.lost);
@@ -177,10 +183,15 @@ impl Fold {
             };
         let heard = Heard { at: self.clock.now(), by: Hearer::SELF, stalled: Duration::ZERO, wall, seq: row.at.seq };
         let kept = old.filter(|old| old.row.at.incarnation == row.at.incarnation);
+        // Of a new incarnation, a page may have told before.
+        let stranger =
+            if kept.is_none() { self.strangers.get(&VouchHash::of(&row.key, row.at.incarnation)) } else { None };
+        let stranger = stranger.map(|heard| Heard { seq: row.at.seq, ..*heard });
+        let fresh = alive || stranger.is_some_and(|heard| self.since(heard) < self.lease_of(&row));
         let known = Known {
-            heard: if alive { Some(heard) } else { kept.and_then(|old| old.heard) },
+            heard: if alive { Some(heard) } else { kept.and_then(|old| old.heard).or(stranger) },
             // A foreign row lives by its own clock, wherever it was found.
-            served: row.registration().is_some() && (alive || kept.is_some_and(|old| old.served))
+            served: row.registration().is_some() && (fresh || kept.is_some_and(|old| old.served))
                 || is_living_foreign(&row, wall),
             held: !alive && kept.is_some_and(|old| old.held),
             dirty: false,
@@ -199,7 +210,9 @@ impl Fold {
                 self.by_hash.remove(&VouchHash::of(&known.row.key, former));
             }
             if !known.row.is_foreign() {
-                self.by_hash.insert(VouchHash::of(&known.row.key, known.row.at.incarnation), known.row.key.clone());
+                let hash = VouchHash::of(&known.row.key, known.row.at.incarnation);
+                self.strangers.remove(&hash);
+                self.by_hash.insert(hash, known.row.key.clone());
             }
         }
         self.owed.remove(&known.row.key);
@@ -276,7 +289,7 @@ fn is_stale(old: &Known, row: &Row, source: Source) -> bool {
     match old.row.order().cmp(&row.order()) {
         Ordering::Less => false,
         // Another request may have met this very write in the store and brought the row here first.
-        Ordering::Equal => source != Source::Written,
+        Ordering::Equal => !matches!(source, Source::Written | Source::Announced),
         Ordering::Greater => !rewritten,
     }
 }

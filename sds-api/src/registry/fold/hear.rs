@@ -7,7 +7,7 @@ use sds_types::{Endpoint, ServiceName};
 use super::{Fold, Heard, Known};
 use crate::{
     clock::{Now, Timestamp},
-    instance::Key,
+    instance::{Key, Row},
     registry::{
         hearers::Hearer,
         pages::{Page, VouchHash},
@@ -86,8 +86,15 @@ impl Fold {
         let since = u32::try_from(beat.saturating_sub(page.beat)).unwrap_or(u32::MAX);
         let since = self.leases.flush().saturating_mul(since);
         for (hash, age) in &page.heard {
-            let Some(key) = self.by_hash.get(hash).cloned() else { continue };
             let age = age.saturating_add(since);
+            let Some(key) = self.by_hash.get(hash).cloned() else {
+                let heard = Heard { at: now.saturating_sub(age), by, stalled, wall: wall.minus(age), seq: 0 };
+                let newest = self.strangers.entry(*hash).or_insert(heard);
+                if newest.at < heard.at {
+                    *newest = heard;
+                }
+                continue;
+            };
             let Some(known) = self.known(&key) else { continue };
             if known.row.registration().is_none() || self.age(known, wall).is_some_and(|known| known <= age) {
                 continue;
@@ -110,9 +117,20 @@ impl Fold {
             let expires = Timestamp::of_seconds(known.row.registration()?.expire_time);
             return Some(wall.plus(self.leases.legacy).since(expires));
         }
-        let heard = known.heard?;
+        known.heard.map(|heard| self.since(heard))
+    }
+
+    /// Since a sign of life, the stops of who heard it forgiven.
+    pub(super) fn since(&self, heard: Heard) -> Duration {
         let stalled = self.hearers.stalled(heard.by).saturating_sub(heard.stalled);
-        Some(self.clock.now().saturating_sub(heard.at).saturating_sub(stalled))
+        self.clock.now().saturating_sub(heard.at).saturating_sub(stalled)
+    }
+
+    /// Nobody will ask for a stranger's last sign of life when it is older than any lease.
+    pub(super) fn forget_strangers(&mut self) {
+        let longest = self.leases.native.max(self.leases.legacy);
+        let oldest = self.clock.now().saturating_sub(longest);
+        self.strangers.retain(|_, heard| heard.at > oldest);
     }
 
     /// The lease clock's time.
@@ -147,6 +165,10 @@ impl Fold {
     }
 
     pub(super) fn lease(&self, known: &Known) -> Duration {
-        known.row.registration().map_or(self.leases.native, |standing| self.leases.of(standing.origin))
+        self.lease_of(&known.row)
+    }
+
+    pub(super) fn lease_of(&self, row: &Row) -> Duration {
+        row.registration().map_or(self.leases.native, |standing| self.leases.of(standing.origin))
     }
 }

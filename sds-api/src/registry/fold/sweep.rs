@@ -36,6 +36,7 @@ impl Fold {
     pub fn pass(&mut self, elapsed: Duration, wall: Timestamp) -> Swept {
         let step = self.clock.advance(elapsed);
         self.hearers.pass(step, self.clock.now());
+        self.forget_strangers();
         let mut swept = Swept::default();
         let mut unwell = BTreeMap::new();
         for (name, rows) in &self.services {

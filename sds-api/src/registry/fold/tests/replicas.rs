@@ -87,3 +87,33 @@ fn what_a_repair_read_finds_new_is_told_to_the_others() {
     let rows = vec![live(1, at(5, 1), 1, Status::Healthy), live(2, at(5, 1), 1, Status::Healthy)];
     assert_eq!(story.fold.read(rows, Source::Read, Timestamp::now()), [key(2)]);
 }
+
+#[test]
+fn whom_a_page_told_of_before_its_row_was_read_is_served_with_its_row() {
+    let (mut story, other) = (Story::new(), ReplicaId::random());
+    // A cut has ended: the new tenant's announcement was missed, the page of its heartbeat was not.
+    story.row(live(1, at(5, 1), 1, Status::Healthy), Source::Announced);
+    vouch(&mut story, &other, 1, 1, 6, 4);
+    let found = live(1, at(6, 1), 9, Status::Healthy);
+    assert_eq!(story.full_read(vec![found], Source::Read).served().0, [1]);
+    story.fold.replica(&other, 2, true);
+    assert_eq!(story.pass(25).served().0, [1]);
+    assert_eq!(story.pass(2).served().0, Vec::<u8>::new(), "by the age that the page told");
+    // Nor is one told of that nobody registered remembered for ever.
+    vouch(&mut story, &other, 3, 3, 7, 0);
+    story.pass(121);
+    assert_eq!(
+        story.full_read(vec![live(1, at(7, 1), 10, Status::Healthy)], Source::Read).served().0,
+        Vec::<u8>::new()
+    );
+}
+
+#[test]
+fn an_announcement_counts_also_when_a_full_read_was_faster() {
+    let mut story = Story::new();
+    story.row(live(1, at(5, 1), 1, Status::Healthy), Source::Announced);
+    let new = live(1, at(6, 1), 2, Status::Healthy);
+    story.full_read(vec![new.clone()], Source::Read).row(new.clone(), Source::Announced);
+    assert_eq!(story.served().0, [1]);
+    assert_eq!(story.pass(20).row(new, Source::Announced).pass(11).served().0, Vec::<u8>::new(), "once");
+}
