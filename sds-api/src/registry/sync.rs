@@ -149,13 +149,15 @@ impl Sync {
                 }
                 loaded = loader.next() => {
                     match loaded {
+                        Loaded::Due => {
+                            this.fold.read_begins();
+                            loader.begin();
+                        }
                         Loaded::Read { read, wiped } => this.take_read(read, wiped),
                         Loaded::Kept(kept) => this.take_kept(kept),
                         Loaded::Failed(error) => this.read_failed(&error),
                     }
-                    if loader.again(this.fold.has_foreign()) {
-                        this.fold.read_begins();
-                    }
+                    loader.again(this.fold.has_foreign());
                 }
                 Some(done) = this.chores.done() => this.take_done(done),
                 Some(done) = done(&mut this.flushed) => this.flushed(done),

@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::Notify,
     task::{JoinSet, spawn_blocking},
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
 /// What came.
 #[derive(Debug)]
 pub enum Loaded {
+    /// The pause is over: what changes from now on the next read may miss. Begin it with [`Loader::begin`].
+    Due,
     /// The whole table, and whether somebody had emptied it.
     Read { read: FullRead, wiped: bool },
     /// A snapshot.
@@ -40,17 +42,19 @@ pub struct Snapshots {
 
 const RETRY: Duration = Duration::from_secs(1);
 
-/// At most one read of the table at a time, and the search for a snapshot beside it.
+/// At most one read of the table at a time, with a pause before each, and the search for a snapshot beside it.
 pub struct Loader {
     store: Store,
     snapshots: Snapshots,
     every: Duration,
     foreign: Duration,
     hurry: Arc<Notify>,
+    pauses: JoinSet<()>,
     reads: JoinSet<Result<(FullRead, bool), StoreError>>,
     searches: JoinSet<Option<Kept>>,
     create_table: bool,
     read: bool,
+    failed: bool,
 }
 
 impl Loader {
@@ -63,12 +67,14 @@ impl Loader {
             // A row that nobody here hears lives by its expiry, so it must be read anew well before that.
             foreign: options.full_read.min(options.leases.legacy / 4),
             hurry: Arc::default(),
+            pauses: JoinSet::new(),
             reads: JoinSet::new(),
             searches: JoinSet::new(),
             create_table: options.create_table,
             read: false,
+            failed: false,
         };
-        loader.reads.spawn(first_read(loader.store.clone(), loader.create_table, Duration::ZERO));
+        loader.begin();
         loader
     }
 
@@ -77,12 +83,14 @@ impl Loader {
         self.hurry.notify_one();
     }
 
-    /// What comes next. Begin the read after it with [`Self::again`].
+    /// What comes next. After a read, let the pause before the next one begin with [`Self::again`].
     pub async fn next(&mut self) -> Loaded {
         loop {
             let joined = tokio::select! {
+                Some(_) = self.pauses.join_next() => Loaded::Due,
                 Some(read) = self.reads.join_next() => match read {
                     Ok(Ok((read, created))) => {
+                        self.failed = false;
                         let wiped = !self.read && !created && !read.meta && read.is_empty();
                         self.read = true;
                         if wiped {
@@ -91,12 +99,16 @@ impl Loader {
                         Loaded::Read { read, wiped }
                     }
                     Ok(Err(error)) => {
+                        self.failed = true;
                         if !self.read {
                             self.search();
                         }
                         Loaded::Failed(error)
                     }
-                    Err(error) => Loaded::Failed(StoreError::away("Scan", error.to_string())),
+                    Err(error) => {
+                        self.failed = true;
+                        Loaded::Failed(StoreError::away("Scan", error.to_string()))
+                    }
                 },
                 Some(found) = self.searches.join_next() => match found {
                     Ok(Some(kept)) => Loaded::Kept(kept),
@@ -107,18 +119,28 @@ impl Loader {
         }
     }
 
-    /// Begins the next read, after its pause, unless one is on its way; whether it did.
-    pub fn again(&mut self, foreign_rows: bool) -> bool {
-        if !self.reads.is_empty() {
-            return false;
+    /// The pause before the next read begins, unless there is one or a read is on its way. One that failed is made again
+    /// soon: perhaps it was asked for because something was missed.
+    pub fn again(&mut self, foreign_rows: bool) {
+        if !self.reads.is_empty() || !self.pauses.is_empty() {
+            return;
         }
+        let every = if foreign_rows { self.foreign } else { self.every };
+        let pause = if self.failed { RETRY } else { every.mul_f64(0.9 + 0.2 * fastrand::f64()) };
+        let hurry = self.hurry.clone();
+        self.pauses.spawn(async move {
+            let _ = timeout(pause, hurry.notified()).await;
+        });
+    }
+
+    /// Begins a read.
+    pub fn begin(&mut self) {
+        let store = self.store.clone();
         if self.read {
-            let every = if foreign_rows { self.foreign } else { self.every };
-            self.reads.spawn(later_read(self.store.clone(), every, self.hurry.clone()));
+            self.reads.spawn(later_read(store));
         } else {
-            self.reads.spawn(first_read(self.store.clone(), self.create_table, RETRY));
+            self.reads.spawn(first_read(store, self.create_table));
         }
-        true
     }
 
     fn search(&mut self) {
@@ -148,8 +170,7 @@ async fn search(snapshots: Snapshots) -> Option<Kept> {
 }
 
 /// The read that makes the registry ready. A table that was just created bears our mark, so its emptiness is believed.
-async fn first_read(store: Store, create_table: bool, after: Duration) -> Result<(FullRead, bool), StoreError> {
-    sleep(after).await;
+async fn first_read(store: Store, create_table: bool) -> Result<(FullRead, bool), StoreError> {
     let created = create_table && store.create_table().await?;
     if created {
         tracing::info!("table created");
@@ -157,9 +178,7 @@ async fn first_read(store: Store, create_table: bool, after: Duration) -> Result
     Ok((store.full_read().await?, created))
 }
 
-async fn later_read(store: Store, after: Duration, hurry: Arc<Notify>) -> Result<(FullRead, bool), StoreError> {
-    let pause = after.mul_f64(0.9 + 0.2 * fastrand::f64());
-    let _ = timeout(pause, hurry.notified()).await;
+async fn later_read(store: Store) -> Result<(FullRead, bool), StoreError> {
     let read = store.full_read().await?;
     if !read.meta
         && let Err(error) = store.write_meta().await
