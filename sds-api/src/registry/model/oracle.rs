@@ -39,6 +39,8 @@ pub struct Oracle {
     pub mass: Option<Mass>,
     /// When the guard had last a reason to hold.
     loss: Option<Ms>,
+    /// When the table was emptied last.
+    wiped: Option<Ms>,
 }
 
 struct Ended {
@@ -69,6 +71,7 @@ impl World {
     /// Somebody emptied the table: what kept the late out is gone.
     pub fn oracle_wiped(&mut self) {
         (0..self.replicas.len()).for_each(|r| self.unwell(r));
+        self.oracle.wiped = Some(self.now);
         self.oracle.ended.clear();
         self.oracle.newest.clear();
         self.oracle.lost.clear();
@@ -263,6 +266,11 @@ impl World {
         at.max(self.well_since(r).map_or(0, |since| since + SETTLE - VISIBLE))
     }
 
+    /// A wiped table takes a heartbeat, with its retries, to be full again.
+    fn is_full_again(&self) -> bool {
+        self.oracle.wiped.is_none_or(|wiped| self.now > wiped + ms(LEASES.heartbeat()) + SETTLE)
+    }
+
     fn check_sidecar(&mut self, r: usize, s: usize) {
         let sidecar = &self.sidecars[s];
         let seen = &sidecar.seen;
@@ -293,6 +301,7 @@ impl World {
             && !sidecar.legacy
             && self.is_here(s)
             && self.now >= self.oracle_since(r, acked) + VISIBLE
+            && self.is_full_again()
         {
             // What was told 200 is known to all.
             let shown = known_row.as_ref().is_some_and(|row| {

@@ -141,9 +141,13 @@ impl World {
         self.say(|| format!("-- {event:?}"));
         match event {
             Event::Kill(slot) => self.change(slot, |sidecar| sidecar.fate = Fate::Dead),
-            Event::Leave(slot) => self.change(slot, |sidecar| sidecar.will = Will::Leave),
+            Event::Leave(slot) => self.change(slot, |sidecar| {
+                if !sidecar.legacy {
+                    sidecar.will = Will::Leave;
+                }
+            }),
             Event::Drain(slot) => self.change(slot, |sidecar| {
-                if sidecar.will == Will::Serve {
+                if sidecar.will == Will::Serve && !sidecar.legacy {
                     sidecar.will = Will::Drain;
                 }
             }),

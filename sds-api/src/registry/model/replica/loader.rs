@@ -37,32 +37,38 @@ impl World {
     /// `Loader::hurry`.
     pub fn hurry(&mut self, r: usize) {
         let loader = &mut self.mind(r).loader;
-        loader.hurry = true;
         if loader.waits.take().is_some() {
-            loader.hurry = false;
-            self.scan(r, None, Scan::default());
+            self.due(r);
+        } else {
+            loader.hurry = true;
         }
     }
 
     /// `Loader::again`.
-    fn again(&mut self, r: usize) {
-        let mind = self.mind(r);
-        mind.fold.read_begins();
-        if !mind.loader_has_read() {
-            return self.soon(r, 1000, move |world| world.first_read(r));
-        }
-        let loader = &mut mind.loader;
+    fn again(&mut self, r: usize, failed: bool) {
+        let loader = &mut self.mind(r).loader;
         loader.n += 1;
         let n = loader.n;
         loader.waits = Some(n);
-        let wait = if std::mem::take(&mut loader.hurry) { 0 } else { any(FULL_READ * 9 / 10..FULL_READ * 11 / 10) };
-        self.soon(r, wait, move |world| {
-            let loader = &mut world.mind(r).loader;
-            if loader.waits == Some(n) {
-                loader.waits = None;
-                world.scan(r, None, Scan::default());
+        let pause = match (std::mem::take(&mut loader.hurry), failed) {
+            (true, _) => 0,
+            (_, true) => 1000,
+            _ => any(FULL_READ * 9 / 10..FULL_READ * 11 / 10),
+        };
+        self.soon(r, pause, move |world| {
+            if world.mind(r).loader.waits == Some(n) {
+                world.mind(r).loader.waits = None;
+                world.due(r);
             }
         });
+    }
+
+    /// `Loaded::Due`.
+    fn due(&mut self, r: usize) {
+        let mind = self.mind(r);
+        mind.fold.read_begins();
+        let first = !mind.read;
+        self.scan(r, None, Scan { first, ..Scan::default() });
     }
 
     /// `Store::full_read`: strongly consistent pages, one after the other; one that fails fails the whole.
@@ -96,16 +102,16 @@ impl World {
         }
         self.take_read(r, scan.rows, wiped);
         self.touch(r);
-        self.again(r);
+        self.again(r, false);
     }
 
     fn read_failed(&mut self, r: usize) {
         self.say(|| format!("replica {r} fails to read the table"));
-        if !self.mind(r).loader_has_read() {
+        if !self.mind(r).read {
             self.search(r);
         }
         self.touch(r);
-        self.again(r);
+        self.again(r, true);
     }
 
     fn take_read(&mut self, r: usize, rows: Vec<Row>, wiped: bool) {
@@ -152,11 +158,5 @@ impl World {
         mind.pulse.open = true;
         self.say(|| format!("replica {r} serves what it kept"));
         self.touch(r);
-    }
-}
-
-impl super::Mind {
-    fn loader_has_read(&self) -> bool {
-        self.read
     }
 }
