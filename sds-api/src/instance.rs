@@ -216,8 +216,9 @@ impl Row {
         self.at.incarnation == 0
     }
 
-    /// The fold's order: the higher incarnation, then the later write.
-    pub fn order(&self) -> (u64, u64) {
-        (self.at.incarnation, self.rev)
+    /// The fold's order: the higher incarnation; within one its end, which is final; then the later write. The store's count
+    /// comes last, because a table that somebody emptied counts anew, by the clock of whoever writes first.
+    pub fn order(&self) -> (u64, bool, u64, u64) {
+        (self.at.incarnation, self.registration().is_none(), self.at.seq, self.rev)
     }
 }

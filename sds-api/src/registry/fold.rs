@@ -1,6 +1,6 @@
 //! Rows and signs of life in, snapshots out: the registry's whole belief, and the rules by which it changes.
 //!
-//! - Rows fold by (incarnation, rev): what arrives late or twice changes nothing.
+//! - Rows fold by (incarnation, gone, seq, rev): what arrives late or twice changes nothing.
 //! - A sign of life is a heartbeat, a page of another replica, or an announced write that moved (incarnation, seq). A row
 //!   found by a repair read is none, also when it was never seen before; only the read at the start takes what it finds
 //!   for alive, for one lease.
@@ -229,7 +229,7 @@ impl Fold {
     /// forgotten if they are not in service: silence or a tombstone removed them, and the store's garbage collection took the
     /// rest.
     pub fn read(&mut self, rows: Vec<Row>, source: Source, wall: Timestamp) -> Vec<Key> {
-        let found: HashMap<&Key, (u64, u64)> = rows.iter().map(|row| (&row.key, row.order())).collect();
+        let found: HashMap<&Key, (u64, bool, u64, u64)> = rows.iter().map(|row| (&row.key, row.order())).collect();
         let begun = self.reads;
         let by_hash = &mut self.by_hash;
         for known in self.services.values_mut() {
