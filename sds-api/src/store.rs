@@ -78,6 +78,17 @@ pub enum Write {
     },
 }
 
+/// What became of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadWrite {
+    /// It stands where the one before stood.
+    Done,
+    /// It stands where none stood: it is the first one, or somebody emptied the table.
+    Anew,
+    /// A later one stands there.
+    Refused,
+}
+
 /// The whole table at one time.
 #[derive(Debug, Default)]
 pub struct FullRead {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     task::JoinSet,
     time::{Instant, sleep_until},
 };
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     instance::Key,
     replica::{PageKey, ReplicaId},
-    store::Store,
+    store::{HeadWrite, Store},
 };
 
 /// What the task is asked for.
@@ -40,6 +40,7 @@ enum Order {
 pub struct Herald {
     orders: mpsc::UnboundedSender<Order>,
     unannounced: Unannounced,
+    wiped: Arc<Notify>,
 }
 
 /// Shared with those who ask.
@@ -51,19 +52,21 @@ impl Herald {
         // Bounded by the requests in flight: each key waits once.
         let (orders, inbox) = mpsc::unbounded_channel();
         let unannounced = Unannounced::default();
+        let wiped = Arc::<Notify>::default();
         let speaker = Speaker {
             voice: Voice::new(id.clone(), leases.heartbeat()),
             store,
             id,
             leases,
             unannounced: unannounced.clone(),
+            wiped: wiped.clone(),
             started: Instant::now(),
             flushes: JoinSet::new(),
             flushed: None,
             failures: 0,
         };
         tokio::spawn(speaker.run(inbox));
-        Self { orders, unannounced }
+        Self { orders, unannounced, wiped }
     }
 
     /// Tells the others of a change, and returns when they can know; false if this replica is ending.
@@ -97,6 +100,11 @@ impl Herald {
         answer.await.is_ok()
     }
 
+    /// Told when the table turns out to have lost what this replica wrote.
+    pub fn wiped(&self) -> Arc<Notify> {
+        self.wiped.clone()
+    }
+
     /// How many such keys there are.
     pub fn waiting(&self) -> usize {
         lock(&self.unannounced).len()
@@ -127,6 +135,7 @@ struct Speaker {
     id: ReplicaId,
     leases: Leases,
     unannounced: Unannounced,
+    wiped: Arc<Notify>,
     started: Instant,
     flushes: JoinSet<Option<Flushed>>,
     /// Who waits for the header that commits the newest flush.
@@ -183,9 +192,13 @@ impl Speaker {
         let head = self.voice.head(self.started.elapsed());
         let flushed = self.flushed.take();
         let written = self.store.write_head(&head).await;
-        let done = matches!(written, Ok(true));
+        let done = matches!(written, Ok(HeadWrite::Done | HeadWrite::Anew));
         match written {
-            Ok(true) => {
+            Ok(write @ (HeadWrite::Done | HeadWrite::Anew)) => {
+                if self.voice.was_lost(write == HeadWrite::Anew) {
+                    tracing::warn!("somebody emptied the table: it is read again");
+                    self.wiped.notify_one();
+                }
                 self.failures = 0;
                 let told = self.voice.told(&head, &mut lock(&self.unannounced));
                 // Who gave up does not listen any more.
@@ -194,7 +207,7 @@ impl Speaker {
                 });
             }
             // An earlier try, whose answer was lost, arrived after all; the next number is above it.
-            Ok(false) => self.failures = 0,
+            Ok(HeadWrite::Refused) => self.failures = 0,
             Err(error) => {
                 self.failures += 1;
                 tracing::debug!(%error, waiting = self.voice.untold(), "the header could not be written");

@@ -109,7 +109,7 @@ impl Sync {
     pub async fn run(self) {
         let leases = self.options.leases;
         let mut rounds = reader::start(self.store.clone(), self.own.clone(), leases);
-        let mut loader = Loader::new(self.store.clone(), &self.options);
+        let mut loader = Loader::new(self.store.clone(), &self.options, self.herald.wiped());
         let mut turn = ticks(leases.poll());
         let mut flush = ticks(leases.flush());
         let mut renew = ticks(leases.heartbeat());

@@ -86,6 +86,8 @@ pub struct Voice<T> {
     /// A flush whose pages are written.
     flushed: Option<u64>,
     bye: bool,
+    /// A header was written, so the next one has one to replace.
+    stands: bool,
 }
 
 impl<T> Voice<T> {
@@ -103,6 +105,7 @@ impl<T> Voice<T> {
             numbered: BTreeMap::new(),
             flushed: None,
             bye: false,
+            stands: false,
         }
     }
 
@@ -160,6 +163,11 @@ impl<T> Voice<T> {
         }
     }
 
+    /// Whether the table lost the header before the one that was now written, `anew` or over another: then somebody emptied it.
+    pub fn was_lost(&mut self, anew: bool) -> bool {
+        anew && std::mem::replace(&mut self.stands, true)
+    }
+
     /// This header was written; who is to be told so.
     pub fn told(&mut self, head: &Head, untold: &mut Untold<T>) -> Vec<T> {
         (self.told, self.beats.1) = (head.ring_n, head.beat);
@@ -214,6 +222,12 @@ mod tests {
 
     fn voice_head(hseq: u64, ring_n: u64) -> Head {
         Head { id: ReplicaId::random(), hseq, beat: 0, ring_n, ring: Vec::new(), bye: false }
+    }
+
+    #[test]
+    fn a_header_that_should_have_replaced_one_and_did_not_tells_of_a_wiped_table() {
+        let (mut voice, _) = voice();
+        assert_eq!([true, false, true, false].map(|anew| voice.was_lost(anew)), [false, false, true, false]);
     }
 
     #[test]

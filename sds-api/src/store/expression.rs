@@ -42,6 +42,12 @@ impl Update {
         self.value(name, value).name(name)
     }
 
+    /// Sets what is not there yet.
+    pub(super) fn set_first(mut self, name: &str, value: AttributeValue) -> Self {
+        self.set.push(format!("#{name} = if_not_exists(#{name}, :{name})"));
+        self.value(name, value).name(name)
+    }
+
     /// Sets text, or takes the attribute away if there is none.
     pub(super) fn set_text(self, name: &str, text: &str) -> Self {
         if text.is_empty() { self.remove(name) } else { self.set(name, s(text)) }

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::{
 };
 
 use super::{
-    Store, StoreError,
+    HeadWrite, Store, StoreError,
     expression::Update,
     item::{self, Item, n, number, s},
     update::Updated,
@@ -55,8 +55,8 @@ impl Store {
         }
     }
 
-    /// Writes this replica's header, unless a later one stands there; whether it was written.
-    pub async fn write_head(&self, head: &Head) -> Result<bool, StoreError> {
+    /// Writes this replica's header, unless a later one stands there.
+    pub async fn write_head(&self, head: &Head) -> Result<HeadWrite, StoreError> {
         let ring = head.ring.iter().map(|(number, key)| {
             let mut entry = item::key(key);
             entry.insert("n".into(), n(*number));
@@ -64,6 +64,7 @@ impl Store {
         });
         let update = Update::default()
             .set("hseq", n(head.hseq))
+            .set_first("first", n(head.hseq))
             .set("beat", n(head.beat))
             .set("ring_n", n(head.ring_n))
             .set("ring", AttributeValue::L(ring.collect()))
@@ -73,8 +74,9 @@ impl Store {
         let key = place(HEADS, head.id.as_str());
         let condition = "attribute_not_exists(#hseq) OR #hseq < :hseq".into();
         match self.update(key, update, condition, self.in_request()).await? {
-            Updated::Done(_) => Ok(true),
-            Updated::Refused(_) => Ok(false),
+            Updated::Done(item) if item.get("first") == item.get("hseq") => Ok(HeadWrite::Anew),
+            Updated::Done(_) => Ok(HeadWrite::Done),
+            Updated::Refused(_) => Ok(HeadWrite::Refused),
             Updated::Invalid(error) => Err(error),
         }
     }

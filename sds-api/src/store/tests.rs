@@ -7,7 +7,7 @@ use sds_types::{Label, Sequence};
 use tokio::time::Instant;
 
 use super::{
-    FullRead, Store, StoreError, Trouble, Write, connect,
+    FullRead, HeadWrite, Store, StoreError, Trouble, Write, connect,
     embedded::Embedded,
     expression::Update,
     item::{self, Item, n, s},
@@ -248,11 +248,15 @@ fn head(id: &ReplicaId, hseq: u64) -> Head {
 async fn headers_are_read_as_they_were_written_and_never_go_back() {
     let table = table().await;
     let (one, two) = (ReplicaId::random(), ReplicaId::random());
-    assert!(table.write_head(&head(&one, 1)).await.unwrap());
-    assert!(table.write_head(&head(&one, 2)).await.unwrap());
-    assert!(!table.write_head(&head(&one, 2)).await.unwrap());
-    assert!(!table.write_head(&head(&one, 1)).await.unwrap());
-    assert!(table.write_head(&head(&two, 1)).await.unwrap());
+    for (id, hseq, wrote) in [
+        (&one, 1, HeadWrite::Anew),
+        (&one, 2, HeadWrite::Done),
+        (&one, 2, HeadWrite::Refused),
+        (&one, 1, HeadWrite::Refused),
+        (&two, 1, HeadWrite::Anew),
+    ] {
+        assert_eq!(table.write_head(&head(id, hseq)).await.unwrap(), wrote, "{id} {hseq}");
+    }
     let stranger = [("service", s("#replica")), ("ip_port", s("me"))].map(|(name, value)| (name.to_owned(), value));
     table.client.put_item().table_name("sds").set_item(Some(stranger.into())).send().await.unwrap();
     let mut heads = table.heads().await.unwrap();

@@ -8,7 +8,7 @@ use sds_types::Sequence;
 use crate::{
     instance::{Gone, Key, Override, Registration, Row, Standing, Status},
     replica::{Head, PageKey, ReplicaId, SLOTS},
-    store::Write,
+    store::{HeadWrite, Write},
 };
 
 #[derive(Default)]
@@ -88,13 +88,15 @@ impl Table {
         Write::Refused { row, at }
     }
 
-    /// `attribute_not_exists(hseq) OR hseq < :h`; whether it was written.
-    pub fn write_head(&mut self, head: Head) -> bool {
-        let newer = self.heads.get(&head.id).is_none_or(|old| old.hseq < head.hseq);
-        if newer {
-            self.heads.insert(head.id.clone(), head);
+    /// `attribute_not_exists(hseq) OR hseq < :h`.
+    pub fn write_head(&mut self, head: Head) -> HeadWrite {
+        let stood = self.heads.get(&head.id);
+        if stood.is_some_and(|old| old.hseq >= head.hseq) {
+            return HeadWrite::Refused;
         }
-        newer
+        let write = if stood.is_some() { HeadWrite::Done } else { HeadWrite::Anew };
+        self.heads.insert(head.id.clone(), head);
+        write
     }
 
     pub fn heads(&self) -> Vec<Head> {

@@ -58,15 +58,15 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Begins the first read.
-    pub fn new(store: Store, options: &Options) -> Self {
+    /// Begins the first read; `hurry` ends a pause.
+    pub fn new(store: Store, options: &Options, hurry: Arc<Notify>) -> Self {
         let mut loader = Self {
             store,
             snapshots: options.snapshots.clone(),
             every: options.full_read,
             // A row that nobody here hears lives by its expiry, so it must be read anew well before that.
             foreign: options.full_read.min(options.leases.legacy / 4),
-            hurry: Arc::default(),
+            hurry,
             pauses: JoinSet::new(),
             reads: JoinSet::new(),
             searches: JoinSet::new(),

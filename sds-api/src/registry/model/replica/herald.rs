@@ -13,7 +13,7 @@ use crate::{
     instance::Key,
     registry::pages::{self, VouchHash},
     replica::PageKey,
-    store::StoreError,
+    store::{HeadWrite, StoreError},
 };
 
 impl Mind {
@@ -87,24 +87,29 @@ impl World {
         let flushed = std::mem::take(&mut mind.committed);
         let written = head.clone();
         let op = move |world: &mut Self| world.table.write_head(written);
-        self.call(r, Access::Write, op, move |world, written: Result<bool, StoreError>| {
+        self.call(r, Access::Write, op, move |world, written: Result<HeadWrite, StoreError>| {
             let now = world.now;
             let mind = world.mind(r);
-            let mut told = Vec::new();
+            let (mut told, mut wiped) = (Vec::new(), false);
             match written {
-                Ok(true) => {
+                Ok(write @ (HeadWrite::Done | HeadWrite::Anew)) => {
                     mind.failures = 0;
+                    wiped = mind.voice.was_lost(write == HeadWrite::Anew);
                     told = mind.voice.told(&head, &mut mind.untold);
                 }
-                Ok(false) => mind.failures = 0,
+                Ok(HeadWrite::Refused) => mind.failures = 0,
                 Err(_) => mind.failures += 1,
             }
             let pause = ms((LEASES.poll() * 3 / 10 * (1 << mind.failures.min(4))).min(Duration::from_secs(1)));
             mind.next_commit = now + pause;
             mind.committing = false;
             told.into_iter().for_each(|told| told(world));
+            if wiped {
+                world.say(|| format!("replica {r} sees that the table was emptied"));
+                world.hurry(r);
+            }
             if flushed {
-                world.flushed(r, matches!(written, Ok(true)));
+                world.flushed(r, matches!(written, Ok(HeadWrite::Done | HeadWrite::Anew)));
             }
             world.kick(r);
         });
