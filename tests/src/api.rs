@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     http::{self, Answer},
     process::Process,
+    programs::Programs,
     stage::Stage,
     table::Table,
     v1, wait,
@@ -37,7 +38,12 @@ impl Api {
 
     /// Starts one and waits only until it listens.
     pub async fn start_unready(stage: &Stage, env: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let mut command = stage.programs.api();
+        Self::start_of(stage, &stage.programs, env).await
+    }
+
+    /// The same, of a release that is not the stage's.
+    pub async fn start_of(stage: &Stage, programs: &Programs, env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let mut command = programs.api();
         command.current_dir(stage.dir()).env("SDS_LISTEN", "127.0.0.1:0");
         command.env("SDS_STORE", "embedded").env("SDS_DATA", ":memory:").env("SDS_ENV", "test");
         command.envs(env.iter().copied());

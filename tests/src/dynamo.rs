@@ -68,6 +68,13 @@ impl Dynamo {
         Ok(())
     }
 
+    /// Starts another one at its address, which knows nothing, not even a table.
+    pub async fn replace(&mut self, stage: &Stage) -> anyhow::Result<()> {
+        self.kill().await?;
+        *self = Self::start(stage, &self.addr.to_string(), ":memory:".to_owned()).await?;
+        Ok(())
+    }
+
     /// The table `name` in it.
     pub fn table(&self, name: &str) -> Table {
         Table::new(&format!("http://{}", self.addr), name)

@@ -37,8 +37,8 @@ use task::Task;
 pub struct Settings {
     /// What every duration of ECS and of a task definition is divided by.
     pub scale: u32,
-    /// The registry that the sidecars are sent to, whatever their definition says.
-    pub api: SocketAddr,
+    /// The replicas of the registry that the sidecars are sent to, whatever their definition says.
+    pub replicas: Vec<SocketAddr>,
     /// Percent of the desired tasks that stay healthy in a deploy.
     pub minimum_healthy_percent: usize,
     /// Percent of the desired tasks that may run in a deploy.
@@ -54,7 +54,7 @@ impl Settings {
     pub fn new(api: SocketAddr) -> Self {
         Self {
             scale: 5,
-            api,
+            replicas: vec![api],
             minimum_healthy_percent: 100,
             maximum_percent: 200,
             stopped_ahead: Duration::ZERO,

@@ -22,7 +22,20 @@ use crate::{api::Api, http, place, process::Process, programs, python::ENVOY, st
 
 pub use bootstrap::HealthChecks;
 
-/// A running Envoy with one cluster, of the service's name.
+/// How one is set up.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Of the registry: any of those that are ready is asked.
+    pub replicas: Vec<SocketAddr>,
+    /// The clusters; requests go to the first.
+    pub services: Vec<String>,
+    /// The registry is asked so often, plus up to as much again, by Envoy's own jitter.
+    pub refresh: Duration,
+    /// Of the hosts.
+    pub checks: HealthChecks,
+}
+
+/// A running Envoy, for most tests with one cluster, of the service's name.
 #[derive(Debug)]
 pub struct Envoy {
     /// Its process.
@@ -34,6 +47,9 @@ pub struct Envoy {
     service: String,
     client: Client,
 }
+
+/// The hosts of each cluster, by `ip:port`.
+pub type Clusters = BTreeMap<String, BTreeMap<String, Host>>;
 
 /// A host of a cluster as Envoy sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,11 +84,17 @@ impl Envoy {
         refresh: Duration,
         checks: HealthChecks,
     ) -> anyhow::Result<Self> {
+        let services = vec![service.to_owned()];
+        Self::set_up(stage, &Setup { replicas: vec![api], services, refresh, checks }).await
+    }
+
+    /// Starts one of this setup.
+    pub async fn set_up(stage: &Stage, setup: &Setup) -> anyhow::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let nth = COUNT.fetch_add(1, Ordering::Relaxed);
         let (config, admin_file) =
             (stage.file(&format!("envoy-{nth}.json")), stage.file(&format!("envoy-{nth}-admin")));
-        fs::write(&config, bootstrap::json(api, service, refresh, checks).to_string())?;
+        fs::write(&config, bootstrap::json(setup).to_string())?;
         let mut command = programs::bare(&binary().await?);
         command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file);
         command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]);
@@ -95,17 +117,18 @@ impl Envoy {
             Ok(up) => up,
             Err(status) => anyhow::bail!("Envoy ended ({status}):\n{}", process.log().tail(20)),
         };
-        Ok(Self { process, listener, admin, service: service.to_owned(), client })
+        let service = setup.services.first().cloned().unwrap_or_default();
+        Ok(Self { process, listener, admin, service, client })
     }
 
-    /// Its hosts by `ip:port`.
+    /// The hosts of its (first) service by `ip:port`.
     pub async fn hosts(&self) -> anyhow::Result<BTreeMap<String, Host>> {
-        let page = http::get_json(&self.client, &format!("http://{}/clusters?format=json", self.admin)).await?;
-        let clusters = page["cluster_statuses"].as_array().context("no clusters")?;
-        let cluster = clusters.iter().find(|c| c["name"] == self.service.as_str()).context("not this cluster")?;
-        // The key is absent when there are none.
-        let hosts = cluster["host_statuses"].as_array().cloned().unwrap_or_default();
-        hosts.iter().map(host).collect()
+        self.clusters().await?.remove(&self.service).context("not this cluster")
+    }
+
+    /// Those of all its clusters.
+    pub async fn clusters(&self) -> anyhow::Result<Clusters> {
+        clusters(&self.client, self.admin).await
     }
 
     /// Waits until its hosts are those that the registry tells: same addresses, health and weights.
@@ -138,6 +161,19 @@ impl Envoy {
         })
         .await
     }
+}
+
+/// What the Envoy with this admin page has, the registry's own cluster included.
+pub async fn clusters(client: &Client, admin: SocketAddr) -> anyhow::Result<Clusters> {
+    let page = http::get_json(client, &format!("http://{admin}/clusters?format=json")).await?;
+    let clusters = page["cluster_statuses"].as_array().context("no clusters")?;
+    let cluster = |cluster: &Value| {
+        // The key is absent when there are none.
+        let hosts = cluster["host_statuses"].as_array().cloned().unwrap_or_default();
+        let hosts = hosts.iter().map(host).collect::<anyhow::Result<_>>()?;
+        anyhow::Ok((cluster["name"].as_str().unwrap_or_default().to_owned(), hosts))
+    };
+    clusters.iter().map(cluster).collect()
 }
 
 fn host(status: &Value) -> anyhow::Result<(String, Host)> {

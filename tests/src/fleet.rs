@@ -5,7 +5,7 @@
 //! None has an app: its health, weight and end are the test's to say.
 
 mod caller;
-mod line;
+pub(crate) mod line;
 mod pace;
 mod registrant;
 

@@ -34,4 +34,5 @@ pub mod stage;
 pub mod table;
 pub mod v1;
 pub mod wait;
+pub mod watch;
 pub mod wire;

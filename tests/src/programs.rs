@@ -25,6 +25,11 @@ impl Programs {
         Self { e2e: e2e.into(), shipped: place::var("E2E_BIN_DIR").map(PathBuf::from) }
     }
 
+    /// The programs of another release, from the directory `E2E_OTHER_BIN_DIR`; without it the same ones.
+    pub fn other(&self) -> Self {
+        Self { shipped: place::var("E2E_OTHER_BIN_DIR").map(PathBuf::from).or(self.shipped.clone()), ..self.clone() }
+    }
+
     /// The registry.
     pub fn api(&self) -> Command {
         self.either("sds-api", "api")

@@ -10,6 +10,7 @@ use crate::{
     api::Api,
     gate::Gate,
     process::Signal,
+    programs::Programs,
     stage::Stage,
     wait::{SOON, until},
 };
@@ -24,12 +25,23 @@ pub struct Replica {
     pub api: Api,
     /// Between it and the store; it judges requests.
     pub gate: Gate,
+    programs: Programs,
     env: Vec<(String, String)>,
 }
 
 impl Replica {
     /// Starts one on the DynamoDB at `store` and waits until it listens, not until it is ready.
     pub async fn start(stage: &Stage, store: SocketAddr, env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_of(stage, &stage.programs, store, env).await
+    }
+
+    /// The same, of a release that is not the stage's.
+    pub async fn start_of(
+        stage: &Stage,
+        programs: &Programs,
+        store: SocketAddr,
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let gate = Gate::http(store).await?;
         let endpoint = format!("http://{}", gate.addr);
         let ours = [
@@ -43,15 +55,15 @@ impl Replica {
         ];
         let env: Vec<_> =
             ours.iter().chain(env).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let api = spawn(stage, &env).await?;
-        Ok(Self { api, gate, env })
+        let api = spawn(stage, programs, &env).await?;
+        Ok(Self { api, gate, programs: programs.clone(), env })
     }
 
     /// Starts it again at its address after it has ended; waits until it listens.
     pub async fn start_again(&mut self, stage: &Stage) -> anyhow::Result<()> {
         let mut env = self.env.clone();
         env.push(("SDS_LISTEN".to_owned(), self.api.addr.to_string()));
-        self.api = spawn(stage, &env).await?;
+        self.api = spawn(stage, &self.programs, &env).await?;
         Ok(())
     }
 
@@ -71,9 +83,9 @@ impl Replica {
     }
 }
 
-async fn spawn(stage: &Stage, env: &[(String, String)]) -> anyhow::Result<Api> {
+async fn spawn(stage: &Stage, programs: &Programs, env: &[(String, String)]) -> anyhow::Result<Api> {
     let env: Vec<_> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    Api::start_unready(stage, &env).await
+    Api::start_of(stage, programs, &env).await
 }
 
 /// Starts `n` of them on the DynamoDB at `store` and waits until all are ready. The first creates the table.

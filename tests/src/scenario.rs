@@ -1,7 +1,9 @@
 //! Long stories that the gate plays in a small size and a soak in full.
 
 pub mod blind;
+pub mod crowd;
 pub mod deaths;
 pub mod deploy;
 pub mod flap;
 pub mod outage;
+pub mod storedeath;

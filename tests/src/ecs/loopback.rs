@@ -37,7 +37,8 @@ pub fn environment(
         return Ok(env);
     }
     // The definition names a host that only its own network knows.
-    env.insert("SDS_API_URL".to_owned(), format!("http://{}", settings.api));
+    let urls: Vec<_> = settings.replicas.iter().map(|replica| format!("http://{replica}")).collect();
+    env.insert("SDS_API_URL".to_owned(), urls.join(","));
     // Each task has a network namespace of its own, and so port 9902 to itself; here it has an address to itself.
     env.insert("SDS_ADMIN_LISTEN".to_owned(), SocketAddr::new(network.address, ADMIN_PORT).to_string());
     // In awsvpc and host mode a check without a host means 127.0.0.1, where the app listens too; here it listens only

@@ -15,7 +15,7 @@ const CALL: Duration = Duration::from_secs(2);
 
 /// Where it calls, and the connection if one stands.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     replicas: Vec<SocketAddr>,
     at: usize,
     stream: Option<Reader<TcpStream>>,

@@ -22,6 +22,7 @@ mod routing;
 mod services;
 mod sidecar;
 mod store;
+mod storeless;
 mod task;
 mod waiting;
 

@@ -1,0 +1,19 @@
+//! Several replicas whose store dies, is emptied, or is away when they start: nobody who lives leaves any answer.
+
+use std::time::Duration;
+
+use e2e::scenario::{crowd::Size, storedeath};
+
+use crate::alone;
+
+const SIZE: Size = Size { services: 3, hosts: 5, apps: 2, rate: 50 };
+const LEASE: Duration = Duration::from_secs(3);
+
+#[test]
+fn without_the_store_nobody_is_lost_and_afterwards_nobody_is_a_zombie() {
+    alone("without_the_store_nobody_is_lost_and_afterwards_nobody_is_a_zombie", async |stage| {
+        let outcome = storedeath::play(stage, storedeath::Plan { size: SIZE, lease: LEASE, leases: 3 }).await?;
+        println!("{outcome}");
+        Ok(())
+    });
+}
