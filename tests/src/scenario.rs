@@ -6,4 +6,5 @@ pub mod deaths;
 pub mod deploy;
 pub mod flap;
 pub mod outage;
+pub mod replicas;
 pub mod storedeath;

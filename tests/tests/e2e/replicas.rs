@@ -8,6 +8,7 @@ use e2e::{
     fleet::{Fleet, Spec},
     gate::{Fault, Flow, Lag},
     replicas::{self, Replica, addrs},
+    scenario::replicas::{Idle, VISIBLE, idle, polled, visible},
     stage::Stage,
     wait::{SOON, until},
 };
@@ -93,5 +94,34 @@ fn a_replica_survives_all_that_its_way_to_the_store_does() {
         replica.ready(SOON).await?;
         ensure!(replica.api.v1_endpoints("web").await?.contains(&"10.0.1.1:80".to_owned()));
         Ok(())
+    });
+}
+
+#[test]
+fn a_change_at_one_is_visible_on_the_other_within_a_second() {
+    alone("a_change_at_one_is_visible_on_the_other_within_a_second", async |stage| {
+        let seen = visible(stage, 32).await?;
+        println!("{seen}");
+        ensure!(seen.quantile(1.0) < VISIBLE, "{seen}");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_store_does_not_notice_who_polls() {
+    alone("the_store_does_not_notice_who_polls", async |stage| {
+        let seen = polled(stage, 50, Duration::from_secs(6)).await?;
+        println!("{seen}");
+        seen.costs_nothing()
+    });
+}
+
+#[test]
+fn a_heartbeat_costs_no_write() {
+    alone("a_heartbeat_costs_no_write", async |stage| {
+        let [lease, span] = [3, 6].map(Duration::from_secs);
+        let cost = idle(stage, Idle { instances: 100, replicas: 2, lease, span }).await?;
+        println!("{cost}");
+        cost.only_flushes()
     });
 }
