@@ -6,5 +6,7 @@ pub mod deaths;
 pub mod deploy;
 pub mod flap;
 pub mod outage;
+pub mod releases;
 pub mod replicas;
+pub mod rolling;
 pub mod storedeath;

@@ -28,15 +28,15 @@ use crate::{
 };
 
 /// What Envoy waits between polls, at least.
-const REFRESH: Duration = Duration::from_millis(500);
+pub(super) const REFRESH: Duration = Duration::from_millis(500);
 /// A fifth of the default.
-const LEASE: &str = "6s";
+pub(super) const LEASE: &str = "6s";
 /// The variable of an app that needs a minute (a fifth of it) until its check passes.
 pub const READY_AFTER: (&str, &str) = ("APP_READY_AFTER", "12s");
 const MIX: Mix = Mix { rate: 330, slow_every: 20, slow: Duration::from_secs(2) };
-const SERVICE: &str = "web";
+pub(super) const SERVICE: &str = "web";
 /// Nothing here should take this long, also on a slow machine.
-const ROUND: Duration = Duration::from_secs(60);
+pub(super) const ROUND: Duration = Duration::from_secs(60);
 
 /// What is deployed, and how often.
 #[derive(Debug, Clone)]
@@ -108,9 +108,13 @@ pub async fn play(stage: &Stage, plan: &Plan) -> anyhow::Result<Outcome> {
         ensure!(envoy.stat("update_rejected").await? == 0, "an Envoy refused an answer");
     }
     let rate = (report.ok() + report.failures()) as f64 / sent_for.as_secs_f64();
+    Ok(Outcome { report, rate, rounds, tasks: stories(&service) })
+}
+
+/// Of all tasks of a service, each with its id; first of those that have ended.
+pub(super) fn stories(service: &Service) -> Vec<(String, History)> {
     let View { past, tasks, .. } = service.view();
-    let tasks = past.iter().chain(&tasks).map(|(_, task)| (task.id().to_owned(), task.history.clone())).collect();
-    Ok(Outcome { report, rate, rounds, tasks })
+    past.iter().chain(&tasks).map(|(_, task)| (task.id().to_owned(), task.history.clone())).collect()
 }
 
 impl Outcome {
@@ -145,7 +149,7 @@ impl Outcome {
 const LIFE: &str = "app started, sds-sidecar started, sds-sidecar healthy, sds-sidecar SIGTERM, sds-sidecar exited 0, \
     app SIGTERM, app exited 0";
 
-async fn all_serve(envoys: &[Envoy], tasks: usize) -> anyhow::Result<()> {
+pub(super) async fn all_serve(envoys: &[Envoy], tasks: usize) -> anyhow::Result<()> {
     until("each Envoy to have the tasks, and only them", SOON, async || {
         for envoy in envoys {
             let hosts = envoy.hosts().await?;

@@ -24,6 +24,7 @@ mod sidecar;
 mod store;
 mod storeless;
 mod task;
+mod upgrade;
 mod waiting;
 
 use e2e::{

@@ -1,0 +1,70 @@
+//! All replicas of the registry are restarted, one after the other, as an orchestrator does it (SIGTERM, wait, the next one
+//! once it is ready), under load through Envoys that know all of them, and an app is deployed meanwhile.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use futures_util::future::try_join_all;
+use tokio::time::Instant;
+
+use super::deploy::{self, LEASE, Outcome, REFRESH, ROUND, SERVICE, all_serve};
+use crate::{
+    dynamo::Dynamo,
+    ecs::{Ecs, Settings},
+    envoy::{Envoy, HealthChecks, Setup},
+    load::{Load, Mix},
+    replicas::{self, Replica, addrs},
+    stage::Stage,
+    wait::SOON,
+};
+
+const REPLICAS: usize = 3;
+/// In which it says that it is not ready, and still answers: Envoys look twice a second.
+const DELAY: (&str, &str) = ("SDS_SHUTDOWN_DELAY", "1500ms");
+
+/// Plays a deploy of one round; `rate` requests a second, of which one in twenty is slow.
+pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Result<Outcome> {
+    let store = Dynamo::in_memory(stage).await?;
+    let mut replicas = replicas::start(stage, store.addr, REPLICAS, &[("SDS_LEASE", LEASE), DELAY]).await?;
+    let addrs = addrs(&replicas);
+    let settings = Settings { replicas: addrs.clone(), ..Settings::new(addrs[0]) };
+    let service = Ecs::new(stage, settings).service(plan.tasks);
+    service.deploy(&plan.before, ROUND).await?;
+    let checks = [HealthChecks::Off, HealthChecks::On, HealthChecks::IgnoredOnRemoval];
+    let envoys = checks.map(|checks| {
+        let setup = Setup { replicas: addrs.clone(), services: vec![SERVICE.to_owned()], refresh: REFRESH, checks };
+        async move { Envoy::set_up(stage, &setup).await }
+    });
+    let envoys = try_join_all(envoys).await?;
+    all_serve(&envoys, plan.tasks).await?;
+
+    let targets: Vec<_> = envoys.iter().map(|envoy| envoy.listener).collect();
+    let mix = Mix { rate, slow_every: 20, slow: Duration::from_secs(2) };
+    let (load, start) = (Load::mixed(&targets, mix), Instant::now());
+    load.flows(u64::from(rate)).await?;
+    let mut rounds = Vec::new();
+    for _ in 0..plan.rounds {
+        let (took, ()) = tokio::try_join!(service.deploy(&plan.after, ROUND), restart(stage, &mut replicas))?;
+        rounds.push(took);
+        all_serve(&envoys, plan.tasks).await?;
+        load.flows(u64::from(rate)).await?;
+    }
+    let sent_for = start.elapsed();
+    let report = load.stop().await?;
+    for envoy in &envoys {
+        ensure!(envoy.stat("update_rejected").await? == 0, "an Envoy refused an answer");
+    }
+    replicas::agree(&replicas, SERVICE, plan.tasks, SOON).await?;
+    let rate = (report.ok() + report.failures()) as f64 / sent_for.as_secs_f64();
+    Ok(Outcome { report, rate, rounds, tasks: deploy::stories(&service) })
+}
+
+async fn restart(stage: &Stage, replicas: &mut [Replica]) -> anyhow::Result<()> {
+    for replica in replicas {
+        let status = replica.api.process.stop(SOON).await?;
+        ensure!(status.success(), "a replica ended with {status}");
+        replica.start_again(stage).await?;
+        replica.ready(SOON).await?;
+    }
+    Ok(())
+}

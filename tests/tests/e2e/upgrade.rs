@@ -1,0 +1,33 @@
+//! Replicas are replaced one after the other, by the same release or another one: nobody notices.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use e2e::{
+    ecs::definition::Definition,
+    scenario::{deploy, releases, rolling},
+};
+
+use crate::alone;
+
+#[test]
+fn replicas_restarted_in_turn_during_a_deploy_fail_no_request() {
+    alone("replicas_restarted_in_turn_during_a_deploy_fail_no_request", async |stage| {
+        let plan = deploy::Plan::plain(3, 1, Definition::shipped("fargate")?);
+        let outcome = rolling::play(stage, &plan, 50).await?;
+        let (ok, failed) = (outcome.report.ok(), outcome.report.failures());
+        println!("{ok} answered, {failed} failed, {:.0}/s, rounds {:.1?}", outcome.rate, outcome.rounds);
+        outcome.lost_nothing(&plan)
+    });
+}
+
+#[test]
+fn two_releases_on_one_table_answer_the_same() {
+    alone("two_releases_on_one_table_answer_the_same", async |stage| {
+        let lease = Duration::from_secs(3);
+        let polls = releases::play(stage, releases::Plan { hosts: 4, lease, leases: 2 }).await?;
+        println!("{polls} polls");
+        ensure!(polls > 0);
+        Ok(())
+    });
+}
