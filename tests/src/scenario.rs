@@ -10,3 +10,4 @@ pub mod releases;
 pub mod replicas;
 pub mod rolling;
 pub mod storedeath;
+pub mod silence;

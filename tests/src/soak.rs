@@ -12,6 +12,7 @@ pub mod footprint;
 mod nginx;
 mod outage;
 mod polls;
+mod silence;
 mod wrk;
 
 use std::path::Path;
@@ -30,7 +31,8 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "footprint" => footprint::run().await,
         "outage" => outage::run().await,
         "polls" => polls::run().await,
-        _ => bail!("no soak '{name}'; there are: deaths, deploy, emulators, flap, footprint, outage, polls"),
+        "silence" => silence::run().await,
+        _ => bail!("no soak '{name}'; there are: deaths, deploy, emulators, flap, footprint, outage, polls, silence"),
     }
 }
 

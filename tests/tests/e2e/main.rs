@@ -21,6 +21,7 @@ mod restart;
 mod routing;
 mod services;
 mod sidecar;
+mod silence;
 mod store;
 mod storeless;
 mod task;
