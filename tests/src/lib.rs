@@ -14,6 +14,7 @@ pub mod dynamo;
 pub mod ecs;
 pub mod emulator;
 pub mod envoy;
+pub mod faketime;
 pub mod fleet;
 pub mod foreign;
 pub mod gate;

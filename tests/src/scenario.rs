@@ -2,6 +2,7 @@
 
 pub mod blind;
 pub mod crowd;
+pub mod clocks;
 pub mod deaths;
 pub mod deploy;
 pub mod flap;

@@ -2,6 +2,7 @@
 //! and say which ones are missing.
 
 mod callgrind;
+mod clocks;
 mod cpu;
 mod deaths;
 mod deploy;
@@ -24,6 +25,7 @@ use crate::place;
 /// Runs one by its name.
 pub async fn run(name: &str) -> anyhow::Result<()> {
     match name {
+        "clocks" => clocks::run().await,
         "deaths" => deaths::run().await,
         "deploy" => deploy::run().await,
         "emulators" => emulators::run().await,
@@ -32,7 +34,9 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "outage" => outage::run().await,
         "polls" => polls::run().await,
         "silence" => silence::run().await,
-        _ => bail!("no soak '{name}'; there are: deaths, deploy, emulators, flap, footprint, outage, polls, silence"),
+        _ => bail!(
+            "no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, outage, polls, silence"
+        ),
     }
 }
 

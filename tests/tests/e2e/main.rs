@@ -3,6 +3,7 @@
 //! `E2E_BIN_DIR=dir cargo test -p e2e` runs the same against `dir/sds-api` and `dir/sds-sidecar`.
 
 mod answers;
+mod clocks;
 mod config;
 mod cookpad;
 mod death;
