@@ -166,7 +166,7 @@ impl Fold {
         }
         let unheard = |old: &Known| {
             let behind =
-                old.row.at.incarnation < row.at.incarnation || old.heard.is_none_or(|heard| heard.seq < row.at.seq);
+                old.row.at.incarnation != row.at.incarnation || old.heard.is_none_or(|heard| heard.seq < row.at.seq);
             match source {
                 Source::Written => behind,
                 // Also if a full read was faster than the announcement, but not if only `rev` moved.

@@ -185,9 +185,11 @@ fn an_empty_read_removes_nobody_and_the_next_heartbeat_writes() {
 fn what_the_store_took_for_a_row_that_it_lost_is_served() {
     let mut story = Story::new();
     story.row(live(1, at(1000, 1), 7, Status::Healthy), Source::Written);
+    story.put(1, at(1000, 9), Status::Healthy);
     story.full_read(vec![], Source::Read);
     // The store has nothing to compare with, so an older incarnation came in.
     story.row(live(1, at(500, 1), 9, Status::Healthy), Source::Written);
+    assert_eq!(story.served().0, [1]);
     assert_eq!(story.put(1, at(500, 2), Status::Healthy), Verdict::Heard);
     assert_eq!(story.served().0, [1]);
 }
