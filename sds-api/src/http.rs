@@ -149,10 +149,10 @@ impl Http {
     }
 }
 
-/// The client's own id if it is short and plain, else a new one.
+/// The client's own id if it is a short and plain word, else a new one.
 fn request_id(request: &Request<Body>) -> HeaderValue {
     match request.headers().get(REQUEST_ID) {
-        Some(id) if id.len() <= 128 && id.as_bytes().iter().all(u8::is_ascii_graphic) => id.clone(),
+        Some(id) if (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic) => id.clone(),
         _ => {
             let mut hex = [0; 16];
             let mut bits = fastrand::u64(..);

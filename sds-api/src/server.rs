@@ -75,6 +75,7 @@ pub async fn serve(
     metrics: Metrics,
     mut stop: signal::Receiver<bool>,
 ) {
+    bound_unread(&listener);
     let mut crowd = Crowd::new(descriptors::allow(limits.connections), metrics.clone());
     let shared = Arc::new(Shared { http, limits, metrics, stop: stop.clone() });
     let admit = |crowd: &mut Crowd, (stream, from)| {
@@ -105,6 +106,20 @@ pub async fn serve(
         tracing::warn!(connections = crowd.len(), "closed connections that did not end in time");
     }
 }
+
+/// Until the kernel's buffers are full, which takes megabytes, only the kernel knows that a client does not read.
+/// Connections inherit this from their listener. The kernel begins anew when it goes over from repeating what was sent to
+/// asking for a window, so it gets half of the time.
+#[cfg(target_os = "linux")]
+fn bound_unread(listener: &TcpListener) {
+    let patience = u32::try_from(watch::PATIENCE.as_millis() / 2).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(listener, patience) {
+        tracing::warn!(%error, "clients that never read are seen late");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bound_unread(_: &TcpListener) {}
 
 async fn connection(mut stream: TcpStream, from: SocketAddr, activity: Arc<Activity>, shared: Arc<Shared>) {
     let Shared { http, limits, metrics, stop } = &*shared;

@@ -1,14 +1,15 @@
 //! Long stories that the gate plays in a small size and a soak in full.
 
 pub mod blind;
-pub mod crowd;
 pub mod clocks;
+pub mod crowd;
 pub mod deaths;
 pub mod deploy;
 pub mod flap;
+pub mod loris;
 pub mod outage;
 pub mod releases;
 pub mod replicas;
 pub mod rolling;
-pub mod storedeath;
 pub mod silence;
+pub mod storedeath;

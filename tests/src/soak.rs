@@ -10,6 +10,7 @@ mod emulators;
 mod flap;
 pub mod floor;
 pub mod footprint;
+mod loris;
 mod nginx;
 mod outage;
 mod polls;
@@ -31,12 +32,11 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "emulators" => emulators::run().await,
         "flap" => flap::run().await,
         "footprint" => footprint::run().await,
+        "loris" => loris::run().await,
         "outage" => outage::run().await,
         "polls" => polls::run().await,
         "silence" => silence::run().await,
-        _ => bail!(
-            "no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, outage, polls, silence"
-        ),
+        _ => bail!("no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, polls, silence"),
     }
 }
 

@@ -35,7 +35,8 @@ pub struct Activity {
     begun: Instant,
     /// When a head began to arrive; 0 if none is on its way.
     head_since: AtomicU64,
-    /// When the client stopped taking what is written to it; 0 if it takes it.
+    /// Since when something that is to be written waits for the client to read; 0 if nothing does. That a little of it
+    /// is taken from time to time changes nothing.
     blocked_since: AtomicU64,
     last_request: AtomicU64,
     in_flight: AtomicU32,
@@ -75,11 +76,14 @@ impl Activity {
         }
     }
 
-    fn written(&self, outcome: &Poll<io::Result<usize>>) {
-        let blocked = self.blocked_since.load(Relaxed) != 0;
-        if outcome.is_pending() && !blocked {
+    fn write_blocks(&self) {
+        if self.blocked_since.load(Relaxed) == 0 {
             self.blocked_since.store(self.now(), Relaxed);
-        } else if outcome.is_ready() && blocked {
+        }
+    }
+
+    fn all_is_written(&self) {
+        if self.blocked_since.load(Relaxed) != 0 {
             self.blocked_since.store(0, Relaxed);
         }
     }
@@ -196,11 +200,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.activity.written(&outcome);
+        if outcome.is_pending() {
+            self.activity.write_blocks();
+        }
         outcome
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has nothing left to write.
+        self.activity.all_is_written();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -214,7 +222,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.activity.written(&outcome);
+        if outcome.is_pending() {
+            self.activity.write_blocks();
+        }
         outcome
     }
 
@@ -298,7 +308,7 @@ mod tests {
         drop(served);
         advance(PATIENCE).await;
         assert_eq!(activity.idle(), Some(PATIENCE));
-        activity.written(&Poll::Pending);
+        activity.write_blocks();
         assert_eq!(activity.idle(), None, "its answer is on the way");
     }
 }

@@ -3,6 +3,7 @@
 //! `E2E_BIN_DIR=dir cargo test -p e2e` runs the same against `dir/sds-api` and `dir/sds-sidecar`.
 
 mod answers;
+mod attack;
 mod clocks;
 mod config;
 mod cookpad;
@@ -13,16 +14,17 @@ mod eds;
 mod flap;
 mod fleet;
 mod http;
+mod limits;
 mod native;
 mod outage;
 mod quarantine;
-mod refuse;
 mod replicas;
 mod restart;
 mod routing;
 mod services;
 mod sidecar;
 mod silence;
+mod slow;
 mod store;
 mod storeless;
 mod task;

@@ -88,3 +88,22 @@ fn a_delete_says_whose_life_it_ends() {
         Ok(())
     });
 }
+
+#[test]
+fn where_instances_may_be() {
+    play("where_instances_may_be", async |stage| {
+        let api =
+            Api::start(stage, &[("SDS_CIDRS", "10.0.0.0/8,2001:db8::/32"), ("SDS_ALLOW_LOOPBACK", "false")]).await?;
+        for at in ["10.255.0.1:80", "[2001:db8::1]:80"] {
+            api.put("web", at, (1, 1), json!({})).await?.expect(200)?;
+        }
+        for at in ["192.168.0.1:80", "[2001:db9::1]:80"] {
+            api.put("web", at, (1, 1), json!({})).await?.expect(403)?;
+        }
+        for at in ["127.0.0.1:80", "[::1]:80"] {
+            api.put("web", at, (1, 1), json!({})).await?.expect(400)?;
+        }
+        ensure!(api.v1("web").await?.len() == 2);
+        Ok(())
+    });
+}
