@@ -242,7 +242,7 @@ async fn crowd(api: &Api, table: &Table, before: &State) -> anyhow::Result<()> {
     let native = try_join_all((0..1000).map(|_| api.put("crowd", AT, (1, 1), json!({})))).await?;
     ensure!(native.iter().all(|answer| answer.status == 200), "{:?}", statuses(&native));
     let host = json!({"ip": "10.0.0.3", "port": 80, "revision": "r", "tags": {}});
-    let legacy = (0..200).map(|_| api.json(Method::POST, "/v1/registration/crowd", &host));
+    let legacy = (0..50).map(|_| api.json(Method::POST, "/v1/registration/crowd", &host));
     let legacy = try_join_all(legacy).await?;
     ensure!(legacy.iter().all(|answer| answer.status == 202), "{:?}", statuses(&legacy));
     let after = State::of(api, table).await?;
