@@ -151,6 +151,14 @@ impl Envoy {
         Ok(stats.iter().find(|stat| stat["name"] == name.as_str()).and_then(|s| s["value"].as_u64()).unwrap_or(0))
     }
 
+    /// A statistic of all clusters, added up.
+    pub async fn sum(&self, name: &str) -> anyhow::Result<u64> {
+        let url = format!("http://{}/stats?format=json&filter=^cluster\\..*\\.{name}$", self.admin);
+        let page = http::get_json(&self.client, &url).await?;
+        let stats = page["stats"].as_array().context("no stats")?;
+        Ok(stats.iter().filter_map(|stat| stat["value"].as_u64()).sum())
+    }
+
     /// Waits for `n` more polls that the registry answered, so that what it says now has arrived.
     pub async fn polled(&self, n: u64) -> anyhow::Result<()> {
         let before = self.stat("update_attempt").await?;

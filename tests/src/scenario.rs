@@ -8,6 +8,7 @@ pub mod deploy;
 pub mod flap;
 pub mod loris;
 pub mod outage;
+pub mod poison;
 pub mod releases;
 pub mod replicas;
 pub mod rolling;

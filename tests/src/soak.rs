@@ -13,6 +13,7 @@ pub mod footprint;
 mod loris;
 mod nginx;
 mod outage;
+mod poison;
 mod polls;
 mod silence;
 mod wrk;
@@ -34,9 +35,12 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "footprint" => footprint::run().await,
         "loris" => loris::run().await,
         "outage" => outage::run().await,
+        "poison" => poison::run().await,
         "polls" => polls::run().await,
         "silence" => silence::run().await,
-        _ => bail!("no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, polls, silence"),
+        _ => bail!(
+            "no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, silence"
+        ),
     }
 }
 
