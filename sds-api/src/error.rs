@@ -1,6 +1,8 @@
 //! Where an error becomes a status and a body: the only place. What a client did wrong is explained to it; what went
 //! wrong behind us is logged here, and its cause never reaches an answer.
 
+mod legacy;
+
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -9,6 +11,8 @@ use http::{HeaderValue, StatusCode, header};
 use sds_types::{ErrorBody, Invalid, Sequence};
 
 use crate::{address::AddressRefused, registry::WriteError, store::Trouble};
+
+pub use legacy::MISSING;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +64,8 @@ impl ApiError {
             Self::Write(WriteError::Store(error)) if error.kind == Trouble::Throttled => {
                 (StatusCode::SERVICE_UNAVAILABLE, "StoreThrottled")
             }
+            Self::Write(WriteError::Ambiguous) => (StatusCode::CONFLICT, "Ambiguous"),
+            Self::Write(WriteError::Invalid(invalid)) => (StatusCode::BAD_REQUEST, invalid.id),
             Self::Write(WriteError::Store(_)) => (StatusCode::SERVICE_UNAVAILABLE, "StoreUnavailable"),
             Self::Write(WriteError::Unannounced) => (StatusCode::SERVICE_UNAVAILABLE, "StoreUnavailable"),
             Self::Write(WriteError::NotReady) | Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "NotReady"),
@@ -74,12 +80,17 @@ impl ApiError {
 
     fn body(&self, id: &str) -> ErrorBody {
         let (field, current): (Option<String>, Option<Sequence>) = match self {
-            Self::Invalid(invalid) => (Some(invalid.field.into()), None),
+            Self::Invalid(invalid) | Self::Write(WriteError::Invalid(invalid)) => (Some(invalid.field.into()), None),
             Self::Address(_) => (Some("ip".into()), None),
             Self::Write(WriteError::Superseded(current)) => (None, *current),
             _ => (None, None),
         };
-        let reason = match self {
+        ErrorBody { id: id.into(), reason: self.reason(), field, current }
+    }
+
+    /// Why, in words for the client.
+    fn reason(&self) -> String {
+        match self {
             Self::Write(WriteError::Superseded(_)) => {
                 "something newer stands at this ip:port, or its registration was ended: \
                  a new start registers with a higher incarnation"
@@ -92,20 +103,6 @@ impl ApiError {
                 Trouble::Refused => "the store refuses the registry's calls, its log says why".into(),
             },
             other => other.to_string(),
-        };
-        ErrorBody { id: id.into(), reason, field, current }
-    }
-
-    /// The answer as cookpad/sds's clients know it: plain text for a bad request, JSON for an unknown host.
-    pub fn into_cookpad(self) -> Response {
-        let (status, id) = self.parts();
-        match &self {
-            Self::Write(WriteError::Unknown) => answer(StatusCode::BAD_REQUEST, json(&self.body(id))),
-            // Its clients know no 409: they lost a race against others who say the same, and may try again.
-            Self::Write(WriteError::Superseded(_)) => answer(StatusCode::SERVICE_UNAVAILABLE, json(&self.body(id))),
-            Self::Json(reason) => answer(status, text(format!("Invalid JSON string: {reason}"))),
-            Self::Invalid(_) | Self::Address(_) => answer(status, text(self.to_string())),
-            _ => self.into_response(),
         }
     }
 }
@@ -120,7 +117,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-fn json(body: &ErrorBody) -> Response {
+fn json(body: &impl serde::Serialize) -> Response {
     let text = serde_json::to_string(body).unwrap_or_default();
     ([(header::CONTENT_TYPE, "application/json")], Body::from(text)).into_response()
 }

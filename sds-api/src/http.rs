@@ -69,14 +69,18 @@ type Shared = axum::extract::State<Arc<App>>;
 
 /// The routes. A path that two dialects share is told apart by its method and its body.
 fn routes(app: Arc<App>) -> Router {
-    let registration = get(sds::get).post(legacy::cookpad::register);
-    let host = delete(legacy::cookpad::deregister).get(native::later);
+    let registration = get(sds::get).post(legacy::register);
+    let host = delete(legacy::deregister).get(native::later);
     Router::new()
         .route("/", get(usage::get))
         .route("/v1/registration/{service}", registration.clone())
         .route("/v1/registration/{service}/", registration)
         .route("/v1/registration/{service}/{host}", host.clone())
         .route("/v1/registration/{service}/{host}/", host)
+        .route("/v1/registration/repo/{repo}", get(legacy::repo))
+        .route("/v1/deregistration/{service}", post(legacy::deregister_list))
+        .route("/v1/loadbalancing/{service}", post(legacy::weigh))
+        .route("/v1/loadbalancing/{service}/{host}", post(legacy::weigh))
         .route("/v1/services", get(native::services))
         .route("/v1/services/{service}", get(native::service))
         .route("/v1/services/{service}/instances/{host}", put(native::put).delete(native::delete).get(native::later))

@@ -30,13 +30,14 @@ mod vouching;
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
-use sds_types::{Endpoint, Registered, Sequence, ServiceName};
+use sds_types::{Endpoint, Invalid, Registered, Sequence, ServiceName};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout},
 };
 
 pub use fold::Life;
+pub use judge::{Said, Unsaid};
 pub use lease::Leases;
 pub use snapshot::{Instance, Service, Snapshot, Version};
 pub use sync::Snapshots;
@@ -73,6 +74,12 @@ pub enum WriteError {
     /// Nobody is registered there.
     #[error("not registered")]
     Unknown,
+    /// The ip alone does not say which one is meant.
+    #[error("more than one port is registered on this ip")]
+    Ambiguous,
+    /// What is said and what stands there are too much together.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
 }
 
 /// How the registry behaves.

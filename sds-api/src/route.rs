@@ -28,6 +28,8 @@ impl Route {
         if path.starts_with("/v1/registration/") {
             let read = matches!(*method, Method::GET | Method::HEAD);
             if read { Self::Registration } else { Self::Legacy }
+        } else if path.starts_with("/v1/deregistration/") || path.starts_with("/v1/loadbalancing/") {
+            Self::Legacy
         } else if path.starts_with("/v1/services") {
             Self::Native
         } else if path == "/v3/discovery:endpoints" {

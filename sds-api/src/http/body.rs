@@ -70,6 +70,11 @@ impl Fields {
         }
     }
 
+    /// Whether a field is there, also as `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// A field that may be missing; `null` is missing.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
@@ -126,6 +131,21 @@ impl Fields {
         }
     }
 
+    /// A list of objects, `None` if it is not there or no such list.
+    pub fn objects(&mut self, name: &str) -> Option<Vec<Self>> {
+        let Some(Value::Array(values)) = self.take(name) else { return None };
+        let objects = values.into_iter().map(|value| match value {
+            Value::Object(fields) => Some(Self(fields)),
+            _ => None,
+        });
+        objects.collect()
+    }
+
+    /// All that is left, by name.
+    pub fn rest(self) -> Map<String, Value> {
+        self.0
+    }
+
     /// All that is left, as text by name.
     pub fn texts(self, name: &'static str, id: &'static str) -> Result<BTreeMap<String, String>, Invalid> {
         let pairs = self.0.into_iter().map(|(key, value)| match value {
@@ -135,13 +155,18 @@ impl Fields {
         pairs.collect()
     }
 
-    /// Names what was not understood, for `x-sds-ignored`; names that cannot stand in a header are only counted.
+    /// Names what was not understood, for `x-sds-ignored`.
     pub fn ignored(&self, prefix: &str) -> Vec<String> {
-        let plain = |name: &&String| {
-            name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-        };
-        self.0.keys().filter(plain).take(16).map(|name| format!("{prefix}{name}")).collect()
+        nameable(self.0.keys()).into_iter().map(|name| format!("{prefix}{name}")).collect()
     }
+}
+
+/// Of some names those that can stand in a header, and not too many.
+pub fn nameable<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let plain = |name: &&String| {
+        name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    };
+    names.filter(plain).take(16).cloned().collect()
 }
 
 /// Incarnations count milliseconds of the wall clock; one far ahead of it would lock its ip:port for ever.

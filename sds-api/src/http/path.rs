@@ -30,22 +30,22 @@ impl FromRequestParts<Arc<App>> for Service {
 }
 
 impl FromRequestParts<Arc<App>> for Host {
-    type Rejection = Response;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        let key = key(parts, app).await;
-        key.map(Self).map_err(|error| {
-            let legacy = parts.uri.path().starts_with("/v1/registration/");
-            if legacy { error.into_cookpad() } else { error.into_response() }
-        })
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| not_text())?;
+        key(app, word(&params, "service"), word(&params, "host")).map(Self)
     }
 }
 
-async fn key(parts: &mut Parts, app: &Arc<App>) -> Result<Key, ApiError> {
-    let params = RawPathParams::from_request_parts(parts, app).await;
-    let params = params.map_err(|_| not_text())?;
-    let word = |name| params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value);
-    let key = Key { service: word("service").parse()?, endpoint: word("host").parse::<Endpoint>()? };
+/// A word of the path, "" if the route has none of that name.
+pub fn word<'a>(params: &'a RawPathParams, name: &str) -> &'a str {
+    params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+}
+
+/// An instance's key of its two words, if it may register here.
+pub fn key(app: &App, service: &str, host: &str) -> Result<Key, ApiError> {
+    let key = Key { service: service.parse()?, endpoint: host.parse::<Endpoint>()? };
     app.addresses.check(key.endpoint)?;
     Ok(key)
 }

@@ -12,6 +12,7 @@
 
 mod away;
 mod hear;
+mod legacy;
 mod publish;
 mod sweep;
 
@@ -31,11 +32,12 @@ use super::{
 };
 use crate::{
     clock::{Now, Timestamp},
-    instance::{Content, Key, Origin, Row, Status},
+    instance::{Content, Key, Row, Status},
 };
 
 pub use away::Owing;
 pub use hear::Life;
+pub use legacy::{Judged, Seen};
 pub use sweep::Swept;
 
 /// Where a row comes from; it decides whether the row is a sign of life.
@@ -128,15 +130,6 @@ impl Fold {
         // A sign of life also when the store must be told something, which may fail.
         if known.is_some_and(|known| judge::is_life(known, at)) {
             self.hear(key, Some(at.seq), now);
-        }
-        verdict
-    }
-
-    /// Judges a legacy client's request and, if it is a heartbeat, hears it.
-    pub fn legacy(&mut self, key: &Key, origin: Origin, content: &Content, now: Now) -> Verdict {
-        let verdict = judge::legacy(self.known(key), origin, content);
-        if verdict == Verdict::Heard {
-            self.hear(key, None, now);
         }
         verdict
     }

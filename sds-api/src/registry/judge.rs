@@ -1,10 +1,14 @@
 //! What a request to register means, given what is known of its ip:port: news that must be written, or only a sign
 //! of life. Most requests are signs of life, and those never touch the store.
 
+mod legacy;
+
 use sds_types::Sequence;
 
 use super::fold::Known;
-use crate::instance::{Content, Origin, Status};
+use crate::instance::{Content, Status};
+
+pub use legacy::{Said, Unsaid, legacy, next_incarnation};
 
 /// What to do with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,26 +50,4 @@ fn is_heartbeat(known: &Known, at: Sequence, status: Status, content: &Content) 
 /// Whether a request is a sign of life of what stands there, whatever else it says.
 pub fn is_life(known: &Known, at: Sequence) -> bool {
     known.row.at.incarnation == at.incarnation && known.row.registration().is_some()
-}
-
-/// Judges a registration by a client that knows no incarnation: it gets the place in the order that keeps what
-/// stands (a change), or that ends what is gone or silent (a new tenant).
-pub fn legacy(known: Option<&Known>, origin: Origin, content: &Content) -> Verdict {
-    let Some(known) = known else { return Verdict::Write(Sequence { incarnation: 1, seq: 1 }) };
-    let next = Verdict::Write(Sequence { incarnation: known.row.at.incarnation.saturating_add(1), seq: 1 });
-    let Some(standing) = known.row.registration() else { return next };
-    match (standing.origin, known.served) {
-        (Origin::Native, true) => Verdict::Ignored,
-        (Origin::Native, false) => next,
-        _ if known.row.is_foreign() => next,
-        (_, served) => {
-            let same = standing.origin == origin && *standing.content == *content;
-            if served && same && !standing.lost && !known.dirty {
-                Verdict::Heard
-            } else {
-                let Sequence { incarnation, seq } = known.row.at;
-                Verdict::Write(Sequence { incarnation, seq: seq.saturating_add(1) })
-            }
-        }
-    }
 }

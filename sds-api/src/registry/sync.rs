@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use sds_types::{Endpoint, Sequence, ServiceName};
+use sds_types::{Endpoint, Invalid, Sequence, ServiceName};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -24,9 +24,9 @@ use tokio::{
 use super::{
     Options,
     chores::{Chore, Chores, Done},
-    fold::{Fold, Life, Owing, Source, Swept},
+    fold::{Fold, Judged, Life, Owing, Seen, Source, Swept},
     herald::Herald,
-    judge::Verdict,
+    judge::{Said, Verdict},
     phase::Phase,
     pulse::Pulse,
     reader,
@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     clock::{Now, Timestamp},
-    instance::{Content, Gone, Key, Origin, Row, Status},
+    instance::{Content, Gone, Key, Row, Status},
     keepsake::Kept,
     metrics::Metrics,
     replica::ReplicaId,
@@ -52,7 +52,9 @@ pub enum Command {
     /// Judge a sidecar's PUT or drain.
     Native { key: Key, at: Sequence, status: Status, content: Arc<Content>, reply: oneshot::Sender<Verdict> },
     /// Judge a legacy client's registration.
-    Legacy { key: Key, origin: Origin, content: Arc<Content>, reply: oneshot::Sender<Verdict> },
+    Legacy { key: Key, said: Arc<Said>, reply: oneshot::Sender<Result<Judged, Invalid>> },
+    /// What is known of a legacy client's host.
+    Look { key: Key, reply: oneshot::Sender<Seen> },
     /// How alive each instance of a service is.
     Lives { service: ServiceName, reply: oneshot::Sender<HashMap<Endpoint, Life>> },
     /// A write of this key has an unknown outcome.
@@ -189,9 +191,8 @@ impl Loop {
             Command::Native { key, at, status, content, reply } => {
                 let _ = reply.send(fold.native(&key, at, status, &content, now));
             }
-            Command::Legacy { key, origin, content, reply } => {
-                let _ = reply.send(fold.legacy(&key, origin, &content, now));
-            }
+            Command::Legacy { key, said, reply } => drop(reply.send(fold.legacy(&key, &said, now))),
+            Command::Look { key, reply } => drop(reply.send(fold.look(&key))),
             Command::Lives { service, reply } => drop(reply.send(fold.lives(&service, now.wall))),
             Command::Doubt { key, reply } => {
                 fold.doubt(&key);

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sds_types::{Label, Locality, Sequence, Tags, Weight};
+use sds_types::{Label, Locality, Sequence, ServiceName, Tags, Weight};
 
 use super::*;
 use crate::{
     clock::{Stamp, Timestamp},
     instance::{Content, Origin, Status},
-    registry::{Instance, Service},
+    registry::{Instance, Service, Snapshot},
 };
 
 fn instance(endpoint: &str, status: Status, content: Content) -> Instance {
@@ -51,6 +51,39 @@ fn service() -> Service {
 
 fn pretty(json: &[u8]) -> String {
     serde_json::to_string_pretty(&serde_json::from_slice::<serde_json::Value>(json).unwrap()).unwrap()
+}
+
+#[test]
+fn a_repository_has_the_hosts_that_each_services_own_list_has() {
+    let of = |repo: &str, status, ip: &str| {
+        let content = Content { service_repo_name: Label::parse("repo", repo).unwrap(), ..Content::default() };
+        instance(ip, status, content)
+    };
+    let snapshot = |services: Vec<(&str, Vec<Instance>)>| Snapshot {
+        services: services
+            .into_iter()
+            .map(|(name, instances)| {
+                let name: ServiceName = name.parse().unwrap();
+                (name.clone(), Arc::new(Service::new(name, instances, 0)))
+            })
+            .collect(),
+    };
+    let snapshot = snapshot(vec![
+        ("b", vec![of("x", Status::Healthy, "10.0.0.2:80"), of("x", Status::Unhealthy, "10.0.0.1:80")]),
+        ("a", vec![of("y", Status::Unhealthy, "10.0.0.3:80"), of("x", Status::Unhealthy, "10.0.0.9:80")]),
+        ("c", vec![of("y", Status::Healthy, "10.0.0.4:80")]),
+    ]);
+    let told = |repo: &str, fail_open| {
+        let answer = v1::repo(&snapshot, &Label::parse("repo", repo).unwrap(), "test", fail_open);
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let hosts = body["hosts"].as_array().unwrap().iter();
+        let hosts = hosts.map(|host| format!("{}/{}", host["service"], host["ip_address"]).replace('"', ""));
+        (hosts.collect::<Vec<_>>().join(" "), answer.fail_open)
+    };
+    assert_eq!(told("x", true), ("a/10.0.0.9 b/10.0.0.2".to_owned(), true));
+    assert_eq!(told("x", false), ("b/10.0.0.2".to_owned(), false));
+    assert_eq!(told("y", true), ("a/10.0.0.3 c/10.0.0.4".to_owned(), true));
+    assert_eq!(told("z", true), (String::new(), false));
 }
 
 #[test]

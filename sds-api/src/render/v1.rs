@@ -1,11 +1,12 @@
-//! Spells a service for `GET /v1/registration/{service}`: Envoy 1.4 to 1.8 and the ancestors' clients.
+//! Spells a service for `GET /v1/registration/{service}`: Envoy 1.4 to 1.8 and the ancestors' clients; and the hosts of a
+//! repository in the same words, for lyft/discovery's.
 
 use bytes::Bytes;
 use http::HeaderValue;
-use sds_types::{ServiceName, V1Host, V1Registration, V1Tags};
+use sds_types::{Label, ServiceName, V1Host, V1Registration, V1Repo, V1Tags};
 
 use crate::{
-    registry::{Instance, Service, Version},
+    registry::{Instance, Service, Snapshot, Version},
     view,
 };
 
@@ -30,6 +31,34 @@ pub fn render(service: &Service, env: &str, fail_open: bool) -> Answer {
 /// The answer for a name that nobody serves: Envoy keeps its hosts on anything but a 200.
 pub fn unknown(name: &ServiceName, env: &str) -> Answer {
     answer(name, env, Vec::new(), Version::of(name.as_str(), &[]), false)
+}
+
+/// The hosts of all services whose registrants named a repository.
+#[derive(Debug)]
+pub struct RepoAnswer {
+    /// JSON.
+    pub body: Bytes,
+    /// How many hosts of their services are only held.
+    pub held: usize,
+    /// Whether some of them are not healthy.
+    pub fail_open: bool,
+}
+
+/// The answer for a repository: from each service the hosts that its own list has, by service, zone, ip, port.
+pub fn repo(snapshot: &Snapshot, repo: &Label<256>, env: &str, fail_open: bool) -> RepoAnswer {
+    let of_repo = |instance: &Instance| instance.content.service_repo_name == *repo;
+    let mut services: Vec<&Service> = snapshot.services.values().map(|service| &**service).collect();
+    services.retain(|service| service.instances.iter().any(of_repo));
+    services.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let lists: Vec<_> = services.iter().map(|service| (service, view::v1(service, fail_open))).collect();
+    let hosts = lists.iter().flat_map(|(service, list)| {
+        list.hosts.iter().filter(|instance| of_repo(instance)).map(|instance| host(&service.name, instance))
+    });
+    RepoAnswer {
+        body: super::json(&V1Repo { service_repo_name: repo.as_str(), env, hosts: hosts.collect() }),
+        held: services.iter().map(|service| service.holding()).sum(),
+        fail_open: lists.iter().any(|(_, list)| list.fail_open),
+    }
 }
 
 fn answer(name: &ServiceName, env: &str, hosts: Vec<V1Host<'_>>, version: Version, fail_open: bool) -> Answer {

@@ -17,6 +17,17 @@ pub struct V1Registration<'a> {
     pub hosts: Vec<V1Host<'a>>,
 }
 
+/// The answer of lyft/discovery's `GET /v1/registration/repo/{repo}`.
+#[derive(Debug, Serialize)]
+pub struct V1Repo<'a> {
+    /// The repository asked for.
+    pub service_repo_name: &'a str,
+    /// The registry's environment.
+    pub env: &'a str,
+    /// Of all services, ordered by service, zone, ip, port.
+    pub hosts: Vec<V1Host<'a>>,
+}
+
 /// One host.
 #[derive(Debug, Serialize)]
 pub struct V1Host<'a> {

@@ -1,55 +1,49 @@
 //! cookpad/sds's dialect: JSON whatever the Content-Type says, 202 without a body, errors as plain text, and
 //! `HostNotFound` for what is not registered.
-//!
-//! Its server stored any text as ip and any weight up to 255, which an Envoy then refuses together with all other
-//! hosts of the service; here those are a 400.
 
-use std::collections::BTreeMap;
-
-use axum::{
-    body::Body,
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::{Request, StatusCode};
-use sds_types::{Endpoint, InstanceId, Invalid, Label, Locality, Revision, ServiceName, Tags, Weight};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use sds_types::{Endpoint, InstanceId, Invalid, Label, Locality, Revision, ServiceName, Weight};
 
 use super::super::{
-    App, Shared,
+    App,
     body::{self, Fields},
-    path::{Host, Service},
 };
 use crate::{
     error::ApiError,
     instance::{Content, Key, Origin},
+    registry::Said,
 };
 
-/// `POST /v1/registration/{s}`: register or renew.
-pub async fn register(State(app): Shared, Service(name): Service, request: Request<Body>) -> Response {
-    match register_host(&app, name, request).await {
+/// One host, registered or renewed.
+pub async fn register(app: &App, service: ServiceName, fields: Fields) -> Response {
+    match register_host(app, service, fields).await {
         Err(error) => error.into_cookpad(),
         Ok(ignored) => body::naming_ignored(StatusCode::ACCEPTED.into_response(), &ignored),
     }
 }
 
-/// `DELETE /v1/registration/{s}/{ip}:{port}`.
-pub async fn deregister(State(app): Shared, Host(key): Host) -> Response {
-    match app.registry.legacy_deregister(key).await {
-        Err(error) => ApiError::Write(error).into_cookpad(),
-        Ok(_) => StatusCode::ACCEPTED.into_response(),
+/// One host, deregistered.
+pub async fn deregister(app: &App, key: Result<Key, ApiError>) -> Response {
+    let left = match key {
+        Ok(key) => app.registry.legacy_deregister(key).await.map_err(ApiError::from),
+        Err(error) => Err(error),
+    };
+    match left {
+        Err(error) => error.into_cookpad(),
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
     }
 }
 
-async fn register_host(app: &App, service: ServiceName, request: Request<Body>) -> Result<Vec<String>, ApiError> {
-    let body = body::read(request, body::WRITE_LIMIT).await?;
-    let (endpoint, content, ignored) = host(&body)?;
+async fn register_host(app: &App, service: ServiceName, fields: Fields) -> Result<Vec<String>, ApiError> {
+    let (endpoint, content, ignored) = host(fields)?;
     app.addresses.check(endpoint)?;
-    app.registry.legacy_put(Key { service, endpoint }, content, Origin::Cookpad).await?;
+    let said = Said { origin: Origin::Cookpad, content, unsaid: None };
+    app.registry.legacy_put(Key { service, endpoint }, said).await?;
     Ok(ignored)
 }
 
-fn host(body: &[u8]) -> Result<(Endpoint, Content, Vec<String>), ApiError> {
-    let mut fields = Fields::parse(body)?;
+fn host(mut fields: Fields) -> Result<(Endpoint, Content, Vec<String>), Invalid> {
     let missing = |name| move || Invalid::new("InvalidAddress", name, format!("{name} is required"));
     let ip = fields.text("ip")?.ok_or_else(missing("ip"))?;
     let port = fields.integer("port", "InvalidPort")?.ok_or_else(missing("port"))?;
@@ -68,7 +62,6 @@ fn host(body: &[u8]) -> Result<(Endpoint, Content, Vec<String>), ApiError> {
             zone: Label::parse("tags.az", text("az")?)?,
         },
         instance_id: InstanceId::parse("tags.instance_id", text("instance_id")?)?,
-        tags: Tags::parse(BTreeMap::new())?,
         ..Content::default()
     };
     let mut ignored = fields.ignored("");

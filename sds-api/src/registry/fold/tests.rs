@@ -2,9 +2,10 @@ use super::*;
 use std::sync::Arc;
 
 use super::super::snapshot::{Instance, Snapshot};
-use crate::instance::{Gone, Registration, Standing};
+use crate::instance::{Gone, Origin, Registration, Standing};
 
 mod away;
+mod legacy;
 mod loss;
 mod operator;
 mod replicas;
@@ -241,20 +242,6 @@ fn a_drain_ends_only_with_a_new_incarnation() {
     story.row(live(1, at(5, 2), 2, Status::Draining), Source::Written);
     assert_eq!(story.put(1, at(5, 3), Status::Healthy), Verdict::Heard);
     assert_eq!(story.put(1, at(6, 1), Status::Healthy), Verdict::Write(at(6, 1)));
-}
-
-#[test]
-fn a_legacy_client_gets_its_place_in_the_order() {
-    let content = Content::default();
-    let mut story = Story::new();
-    let legacy = |story: &mut Story| story.fold.legacy(&key(1), Origin::Cookpad, &content, now());
-    assert_eq!(legacy(&mut story), Verdict::Write(at(1, 1)));
-    story.row(tombstone(1, at(7, 3), 1), Source::Written);
-    assert_eq!(legacy(&mut story), Verdict::Write(at(8, 1)));
-    story.row(live(1, at(9, 1), 1, Status::Healthy), Source::Written);
-    assert_eq!(legacy(&mut story), Verdict::Ignored, "the sidecar there is alive");
-    story.pass(31);
-    assert_eq!(legacy(&mut story), Verdict::Write(at(10, 1)), "the sidecar there is silent");
 }
 
 #[test]
