@@ -67,7 +67,8 @@ impl Api {
     ) -> anyhow::Result<Answer> {
         let answer = http::send(&self.client, method.clone(), &self.url(path), headers, body).await?;
         if method == Method::GET && answer.status == 200 && path.starts_with("/v1/registration/") {
-            v1::check(&answer.body).with_context(|| format!("an old Envoy refuses {path}: {}", answer.text()))?;
+            let by_service = if path.starts_with("/v1/registration/repo/") { v1::of_repo } else { v1::check };
+            by_service(&answer.body).with_context(|| format!("an old Envoy refuses {path}: {}", answer.text()))?;
         }
         Ok(answer)
     }

@@ -18,6 +18,7 @@ pub mod faketime;
 pub mod fleet;
 pub mod foreign;
 pub mod gate;
+pub mod golden;
 pub mod h2;
 pub mod http;
 pub mod load;

@@ -38,9 +38,7 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "poison" => poison::run().await,
         "polls" => polls::run().await,
         "silence" => silence::run().await,
-        _ => bail!(
-            "no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, silence"
-        ),
+        _ => bail!("no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, silence"),
     }
 }
 

@@ -46,6 +46,22 @@ pub fn check(body: &[u8]) -> anyhow::Result<Vec<Host>> {
     Ok(hosts)
 }
 
+/// Reads the answer of the index by repository: each service's hosts are to be as in its own answer.
+pub fn of_repo(body: &[u8]) -> anyhow::Result<Vec<Host>> {
+    let root: Value = serde_json::from_slice(body).context("not JSON")?;
+    let root = root.as_object().context("the root is not an object")?;
+    text(root, "service_repo_name")?;
+    let hosts = root.get("hosts").context("'hosts' is missing")?.as_array().context("'hosts' is not an array")?;
+    let service = |host: &Value| host["service"].as_str().unwrap_or_default().to_owned();
+    ensure!(hosts.is_sorted_by_key(service), "the hosts are not in the order of their services");
+    let mut read = Vec::new();
+    for hosts in hosts.chunk_by(|one, other| service(one) == service(other)) {
+        let part = serde_json::json!({"service": hosts[0]["service"], "env": text(root, "env")?, "hosts": hosts});
+        read.extend(check(part.to_string().as_bytes())?);
+    }
+    Ok(read)
+}
+
 fn read(host: &Value) -> anyhow::Result<Host> {
     let host = host.as_object().context("not an object")?;
     let ip = text(host, "ip_address")?;

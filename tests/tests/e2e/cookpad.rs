@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use e2e::{
     api::Api,
+    golden,
     http::Answer,
     raw,
     table::{n, s},
@@ -14,6 +15,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::play;
+
+#[test]
+fn its_dialect_to_the_byte() {
+    play("its_dialect_to_the_byte", async |stage| {
+        let api = Api::start(stage, &[]).await?;
+        golden::play(api.addr, include_str!("golden/cookpad.txt")).await
+    });
+}
 
 #[test]
 fn a_delete_whose_answer_was_lost_is_finished_by_its_repeat() {
