@@ -155,6 +155,9 @@ pub struct Override {
     pub tenant: String,
 }
 
+/// Where a row stands among all that ever stood there: incarnation, whether it ended, seq, rev.
+pub type Order = (u64, bool, u64, u64);
+
 /// Whether a row is in service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
@@ -218,7 +221,7 @@ impl Row {
 
     /// The fold's order: the higher incarnation; within one its end, which is final; then the later write. The store's count
     /// comes last, because a table that somebody emptied counts anew, by the clock of whoever writes first.
-    pub fn order(&self) -> (u64, bool, u64, u64) {
+    pub fn order(&self) -> Order {
         (self.at.incarnation, self.registration().is_none(), self.at.seq, self.rev)
     }
 }

@@ -36,9 +36,15 @@ Write (sidecars; a higher incarnation owns the ip:port, seq rises with each requ
   curl -X POST http://{host}/v1/services/web/instances/10.0.0.1:80/drain -d '{{\"incarnation\":1,\"seq\":2}}'
   curl -X DELETE 'http://{host}/v1/services/web/instances/10.0.0.1:80?incarnation=1&seq=3'
 
-Write (clients of cookpad/sds)
+Write (clients of cookpad/sds, lyft/discovery, kumonos-sds)
   curl http://{host}/v1/registration/web -d '{{\"ip\":\"10.0.0.1\",\"port\":80,\"revision\":\"r1\",\"tags\":{{\"az\":\"a\"}}}}'
   curl -X DELETE http://{host}/v1/registration/web/10.0.0.1:80
+  curl http://{host}/v1/registration/web -d 'ip=10.0.0.1&port=80&revision=r1' -d 'tags={{\"az\":\"a\",\"region\":\"r\",\"instance_id\":\"i\"}}'
+  curl -X DELETE http://{host}/v1/registration/web/10.0.0.1
+  curl http://{host}/v1/loadbalancing/web/10.0.0.1 -d load_balancing_weight=10      # for 7 days; without the ip for all
+  curl http://{host}/v1/registration/repo/my-repo           # by service_repo_name
+  curl http://{host}/v1/registration/web -d '{{\"hosts\":[{{\"ip_address\":\"10.0.0.1\",\"port\":80}}]}}'
+  curl http://{host}/v1/deregistration/web -d '{{\"hosts\":[{{\"ip_address\":\"10.0.0.1\",\"port\":80}}]}}'
 
 Look after
   curl http://{host}/livez                                  # does the sync loop turn

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     clock::{Now, Timestamp},
-    instance::{Content, Key, Row, Status},
+    instance::{Content, Key, Order, Row, Status},
 };
 
 pub use away::Owing;
@@ -222,7 +222,7 @@ impl Fold {
     /// forgotten if they are not in service: silence or a tombstone removed them, and the store's garbage collection took the
     /// rest.
     pub fn read(&mut self, rows: Vec<Row>, source: Source, wall: Timestamp) -> Vec<Key> {
-        let found: HashMap<&Key, (u64, bool, u64, u64)> = rows.iter().map(|row| (&row.key, row.order())).collect();
+        let found: HashMap<&Key, Order> = rows.iter().map(|row| (&row.key, row.order())).collect();
         let begun = self.reads;
         let by_hash = &mut self.by_hash;
         for known in self.services.values_mut() {

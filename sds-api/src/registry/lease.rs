@@ -36,7 +36,7 @@ impl Leases {
     /// From when on silence is suspicious: half a heartbeat overdue, and two flushes on its way. Before the first of many
     /// that fell silent together is due, all of them are late.
     pub fn late(&self, origin: Origin) -> Duration {
-        self.of(origin) / 2 + 2 * self.flush()
+        (self.of(origin) / 2 + 2 * self.flush()).min(self.of(origin))
     }
 
     /// How often a replica tells the others whom it heard.

@@ -5,7 +5,7 @@ use sds_types::{Endpoint, Invalid};
 use super::{Fold, Known};
 use crate::{
     clock::Now,
-    instance::{Content, Key, Origin, Row},
+    instance::{Content, Key, Order, Origin, Row},
     registry::judge::{self, Said, Verdict},
 };
 
@@ -26,7 +26,7 @@ pub enum Seen {
     /// It is in service.
     Served,
     /// It is not, as of this place in the fold's order.
-    Unserved((u64, u64)),
+    Unserved(Order),
     /// Never heard of.
     Never,
 }

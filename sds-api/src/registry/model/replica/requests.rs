@@ -185,9 +185,11 @@ impl World {
             return reply.send(self, Answer::Failed);
         }
         let now = self.moment(r);
-        let verdict = self.mind(r).fold.legacy(&key, Origin::Cookpad, &content, now);
+        let said = Said { origin: Origin::Cookpad, content: (*content).clone(), unsaid: None };
+        let judged = self.mind(r).fold.legacy(&key, &said, now);
         self.touch(r);
-        let at = match verdict {
+        let Ok(judged) = judged else { return reply.send(self, Answer::Failed) };
+        let at = match judged.verdict {
             Verdict::Write(at) | Verdict::Rewrite(at) => at,
             Verdict::Heard => return self.announced(r, &key, reply),
             Verdict::Ignored => {
