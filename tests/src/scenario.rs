@@ -13,4 +13,5 @@ pub mod releases;
 pub mod replicas;
 pub mod rolling;
 pub mod silence;
+pub mod size;
 pub mod storedeath;

@@ -16,6 +16,7 @@ mod outage;
 mod poison;
 mod polls;
 mod silence;
+mod size;
 mod wrk;
 
 use std::path::Path;
@@ -38,7 +39,8 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "poison" => poison::run().await,
         "polls" => polls::run().await,
         "silence" => silence::run().await,
-        _ => bail!("no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, silence"),
+        "size" => size::run().await,
+        _ => bail!("no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, silence, size"),
     }
 }
 

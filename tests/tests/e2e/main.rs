@@ -27,6 +27,7 @@ mod routing;
 mod services;
 mod sidecar;
 mod silence;
+mod size;
 mod slow;
 mod store;
 mod storeless;

@@ -12,7 +12,7 @@ use crate::{
     instance::{Content, Gone, Key, Origin, Override, Registration, Row, Status},
     registry::{
         fold::{Owing, Source},
-        judge::Verdict,
+        judge::{Said, Verdict},
     },
     store::{StoreError, Trouble, Write},
 };
