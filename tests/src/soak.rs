@@ -40,7 +40,9 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "polls" => polls::run().await,
         "silence" => silence::run().await,
         "size" => size::run().await,
-        _ => bail!("no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, silence, size"),
+        _ => bail!(
+            "no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, silence, size"
+        ),
     }
 }
 
