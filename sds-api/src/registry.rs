@@ -8,6 +8,7 @@
 
 mod chores;
 mod cursors;
+mod doubts;
 mod fold;
 mod guard;
 mod hearers;
@@ -50,6 +51,7 @@ use crate::{
     replica::ReplicaId,
     store::{IN_REQUEST, Store, StoreError, Trouble, Write},
 };
+use doubts::Doubts;
 use fold::{Owing, Source};
 use herald::Herald;
 use judge::Verdict;
@@ -118,6 +120,7 @@ pub struct Registry {
     metrics: Metrics,
     pulse: Arc<Pulse>,
     herald: Herald,
+    doubts: Doubts,
     commands: mpsc::Sender<Command>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
 }
@@ -137,18 +140,20 @@ impl Registry {
         let own = ReplicaId::random();
         tracing::info!(replica = %own, "starting");
         let herald = Herald::start(store.clone(), own.clone(), leases);
+        let doubts = Doubts::default();
         let sync = Sync {
             store: store.clone(),
             options,
             pulse: pulse.clone(),
             metrics: metrics.clone(),
             herald: herald.clone(),
+            doubts: doubts.clone(),
             own,
             commands: inbox,
             snapshots: outbox,
         };
         tokio::spawn(sync.run());
-        Self { store, leases, metrics, pulse, herald, commands, snapshots }
+        Self { store, leases, metrics, pulse, herald, doubts, commands, snapshots }
     }
 
     /// Tells the other replicas all that is known here, and that this one ends; whether they can know it.
@@ -337,6 +342,7 @@ impl Registry {
             return Ok(());
         }
         self.herald.announce_later(key.clone());
+        self.doubts.add(key.clone());
         let (reply, doubted) = oneshot::channel();
         self.ask(Command::Doubt { key: key.clone(), reply }, doubted).await
     }

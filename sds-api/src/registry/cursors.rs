@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use super::doubts::Doubted;
 use crate::{
     instance::Key,
     replica::{Head, PageKey, ReplicaId, SLOTS},
@@ -39,6 +40,8 @@ pub struct Wanted {
     pub full_read: bool,
     /// Every other replica: its beat, and whether it has stopped.
     pub beats: Vec<(ReplicaId, u64, bool)>,
+    /// What this replica's own writes left in doubt.
+    pub doubted: Doubted,
     own_seen: bool,
     next: Vec<(ReplicaId, Cursor)>,
 }
@@ -49,9 +52,9 @@ impl Cursors {
         Self { own, own_seen: false, read: HashMap::new() }
     }
 
-    /// What is new in these headers.
-    pub fn look(&self, heads: Vec<Head>) -> Wanted {
-        let mut wanted = Wanted::default();
+    /// What is new in these headers, and what is in doubt.
+    pub fn look(&self, heads: Vec<Head>, doubted: Doubted) -> Wanted {
+        let mut wanted = Wanted { keys: doubted.keys().cloned().collect(), doubted, ..Wanted::default() };
         for head in heads {
             if head.id == self.own {
                 wanted.own_seen = true;
@@ -88,7 +91,7 @@ impl Cursors {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::doubts::Doubts, *};
 
     fn key(n: u64) -> Key {
         Key { service: "web".parse().unwrap(), endpoint: format!("10.0.0.1:{n}").parse().unwrap() }
@@ -100,7 +103,7 @@ mod tests {
     }
 
     fn looked(cursors: &mut Cursors, heads: &[Head]) -> (Vec<u16>, Vec<u64>, bool) {
-        let wanted = cursors.look(heads.to_vec());
+        let wanted = cursors.look(heads.to_vec(), Doubted::default());
         let ports = wanted.keys.iter().map(|key| key.endpoint.port()).collect();
         let seen = (ports, wanted.pages.iter().map(|page| page.beat).collect(), wanted.full_read);
         cursors.done(wanted);
@@ -116,6 +119,13 @@ mod tests {
         assert_eq!(looked(&mut cursors, &[head(&other, 8, 9, &[4, 5])]), (vec![5], vec![8, 9], false));
         assert_eq!(looked(&mut cursors, &[head(&other, 7, 8, &[4])]), (vec![], vec![], false), "an older header");
         assert_eq!(looked(&mut cursors, &[head(&other, 9, 99, &[])]).1, (84..=99).collect::<Vec<_>>(), "the slots");
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_looked_at() {
+        let doubts = Doubts::default();
+        doubts.add(key(7));
+        assert_eq!(Cursors::new(ReplicaId::random()).look(Vec::new(), doubts.all()).keys, [key(7)]);
     }
 
     #[test]
@@ -142,7 +152,7 @@ mod tests {
         let other = ReplicaId::random();
         let mut cursors = Cursors::new(ReplicaId::random());
         looked(&mut cursors, &[head(&other, 1, 1, &[1])]);
-        drop(cursors.look(vec![head(&other, 2, 2, &[1, 2])]));
+        drop(cursors.look(vec![head(&other, 2, 2, &[1, 2])], Doubted::default()));
         assert_eq!(looked(&mut cursors, &[head(&other, 2, 2, &[1, 2])]), (vec![2], vec![2], false));
     }
 }

@@ -46,7 +46,17 @@ fn run(seed: u64, plan: &[(Ms, Event)], traced: bool) -> Option<(String, Vec<Str
     world.later(0, World::check_health);
     world.later(END - 1, World::check_agreement);
     world.run(END);
-    world.oracle.broken.take().map(|broken| (broken, world.trace.unwrap_or_default()))
+    let broken = world.oracle.broken.take()?;
+    Some((broken.clone(), told_of(&broken, &world)))
+}
+
+/// What happened to the replicas and to the instances that a breach names.
+fn told_of(broken: &str, world: &World) -> Vec<String> {
+    let concerned = world.sidecars.iter().enumerate().filter(|(_, sidecar)| broken.contains(&sidecar.key.to_string()));
+    let mut words: Vec<_> = concerned.flat_map(|(s, it)| [format!("sidecar {s} "), it.key.to_string()]).collect();
+    words.extend(["-- ", " starts", "has read", "missed"].map(String::from));
+    let lines = world.trace.iter().flatten();
+    lines.filter(|line| words.iter().any(|word| line.contains(word))).cloned().collect()
 }
 
 /// Leaves out of a plan what its breach does not need.
@@ -73,7 +83,7 @@ fn check(trouble: Trouble) {
             let plan = shrink(seed, plan);
             let (broken, trace) = run(seed, &plan, true).unwrap();
             let tail = trace.len().saturating_sub(150);
-            panic!("seed {seed} of {trouble:?}\n{}\n{broken}\nwith {plan:#?}", trace[tail..].join("\n"));
+            panic!("seed {seed} of {trouble:?}\n{}\n{broken}\nwith {plan:?}", trace[tail..].join("\n"));
         }
     }
 }

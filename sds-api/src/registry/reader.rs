@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     cursors::Cursors,
+    doubts::Doubts,
     lease::Leases,
     pages::{self, Page},
     round::Round,
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Starts the rounds; they end when nobody takes them.
-pub fn start(store: Store, own: ReplicaId, leases: Leases) -> mpsc::Receiver<Round> {
+pub fn start(store: Store, own: ReplicaId, leases: Leases, doubts: Doubts) -> mpsc::Receiver<Round> {
     let (rounds, taken) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut cursors = Cursors::new(own);
@@ -33,7 +34,7 @@ pub fn start(store: Store, own: ReplicaId, leases: Leases) -> mpsc::Receiver<Rou
         loop {
             every.tick().await;
             let mut round = Round::default();
-            round.failed = look(&store, &mut cursors, &mut round).await.err();
+            round.failed = look(&store, &mut cursors, &doubts, &mut round).await.err();
             round.elapsed = ended.elapsed();
             ended += round.elapsed;
             if rounds.send(round).await.is_err() {
@@ -44,8 +45,8 @@ pub fn start(store: Store, own: ReplicaId, leases: Leases) -> mpsc::Receiver<Rou
     taken
 }
 
-async fn look(store: &Store, cursors: &mut Cursors, round: &mut Round) -> Result<(), StoreError> {
-    let mut wanted = cursors.look(store.heads().await?);
+async fn look(store: &Store, cursors: &mut Cursors, doubts: &Doubts, round: &mut Round) -> Result<(), StoreError> {
+    let mut wanted = cursors.look(store.heads().await?, doubts.all());
     round.beats = std::mem::take(&mut wanted.beats);
     round.full_read = wanted.full_read;
     round.rows = if wanted.keys.is_empty() { Vec::new() } else { store.rows(&wanted.keys).await? };
@@ -62,6 +63,7 @@ async fn look(store: &Store, cursors: &mut Cursors, round: &mut Round) -> Result
         Some((key.replica, beat, page))
     };
     round.pages = first.into_iter().chain(rest).filter_map(told).collect();
+    doubts.settle(&wanted.doubted);
     cursors.done(wanted);
     Ok(())
 }

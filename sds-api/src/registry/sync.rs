@@ -24,7 +24,12 @@ use tokio::{
 use super::{
     Options,
     chores::{Chore, Chores, Done},
+<<<<<<< HEAD
     fold::{Fold, Judged, Life, Owing, Seen, Source, Swept},
+=======
+    doubts::Doubts,
+    fold::{Fold, Life, Owing, Source, Swept},
+>>>>>>> e33ef61 (A replica looks at its own writes of unknown outcome, and tells of what was owed and had arrived before)
     herald::Herald,
     judge::{Said, Verdict},
     phase::Phase,
@@ -78,6 +83,7 @@ pub struct Sync {
     pub pulse: Arc<Pulse>,
     pub metrics: Metrics,
     pub herald: Herald,
+    pub doubts: Doubts,
     pub own: ReplicaId,
     pub commands: mpsc::Receiver<Command>,
     pub snapshots: watch::Sender<Option<Arc<Snapshot>>>,
@@ -110,7 +116,7 @@ impl Sync {
     /// Runs until every sender of commands is gone.
     pub async fn run(self) {
         let leases = self.options.leases;
-        let mut rounds = reader::start(self.store.clone(), self.own.clone(), leases);
+        let mut rounds = reader::start(self.store.clone(), self.own.clone(), leases, self.doubts.clone());
         let mut loader = Loader::new(self.store.clone(), &self.options, self.herald.wiped());
         let mut turn = ticks(leases.poll());
         let mut flush = ticks(leases.flush());
@@ -301,6 +307,8 @@ impl Loop {
                 if let Some(row) = row {
                     self.fold.row(row, Source::Read, wall);
                 }
+                // Perhaps by an earlier try of ours, whose answer was lost.
+                self.sync.herald.announce_later(key);
             }
             Done::Unpaid(key) => drop(self.paying.remove(&key)),
             Done::Changed(row) => drop(self.fold.row(row, Source::Read, wall)),
