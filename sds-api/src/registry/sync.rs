@@ -24,12 +24,8 @@ use tokio::{
 use super::{
     Options,
     chores::{Chore, Chores, Done},
-<<<<<<< HEAD
-    fold::{Fold, Judged, Life, Owing, Seen, Source, Swept},
-=======
     doubts::Doubts,
-    fold::{Fold, Life, Owing, Source, Swept},
->>>>>>> e33ef61 (A replica looks at its own writes of unknown outcome, and tells of what was owed and had arrived before)
+    fold::{Fold, Judged, Life, Owing, Seen, Source, Swept},
     herald::Herald,
     judge::{Said, Verdict},
     phase::Phase,
