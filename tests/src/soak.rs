@@ -15,8 +15,11 @@ mod nginx;
 mod outage;
 mod poison;
 mod polls;
+mod replicas;
+mod rolling;
 mod silence;
 mod size;
+mod storedeath;
 mod wrk;
 
 use std::path::Path;
@@ -38,11 +41,10 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "outage" => outage::run().await,
         "poison" => poison::run().await,
         "polls" => polls::run().await,
+        "replicas" => replicas::run().await,
         "silence" => silence::run().await,
         "size" => size::run().await,
-        _ => bail!(
-            "no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, silence, size"
-        ),
+        _ => bail!("no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, replicas, silence, size"),
     }
 }
 

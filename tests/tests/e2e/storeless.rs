@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::scenario::{crowd::Size, storedeath};
+use e2e::scenario::{blackstart, crowd::Size, storedeath};
 
 use crate::alone;
 
@@ -13,6 +13,15 @@ const LEASE: Duration = Duration::from_secs(3);
 fn without_the_store_nobody_is_lost_and_afterwards_nobody_is_a_zombie() {
     alone("without_the_store_nobody_is_lost_and_afterwards_nobody_is_a_zombie", async |stage| {
         let outcome = storedeath::play(stage, storedeath::Plan { size: SIZE, lease: LEASE, leases: 3 }).await?;
+        println!("{outcome}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_start_without_the_store_and_an_emptied_table_lose_nobody() {
+    alone("a_start_without_the_store_and_an_emptied_table_lose_nobody", async |stage| {
+        let outcome = blackstart::play(stage, blackstart::Plan { size: SIZE, lease: LEASE, leases: 2 }).await?;
         println!("{outcome}");
         Ok(())
     });
