@@ -44,7 +44,9 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "replicas" => replicas::run().await,
         "silence" => silence::run().await,
         "size" => size::run().await,
-        _ => bail!("no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, replicas, silence, size"),
+        _ => bail!(
+            "no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, replicas, silence, size"
+        ),
     }
 }
 
