@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A moment of the wall clock, to the microsecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +49,31 @@ impl Timestamp {
         Self(Duration::from_millis(millis))
     }
 
+    /// Reads what people write, as in `2026-11-23T12:00:00Z` (RFC 3339); nothing before 1970.
+    pub fn parse(text: &str) -> Option<Self> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        (at - OffsetDateTime::UNIX_EPOCH).try_into().ok().map(Self)
+    }
+
+    /// As people and programs read it: `2026-11-23T12:00:00.042Z`.
+    pub fn iso(self) -> String {
+        let at = self.date_time();
+        let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+        let (hour, minute, second, millis) = (at.hour(), at.minute(), at.second(), at.millisecond());
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+
+    /// The same to the second: `2026-11-23T12:00:00Z`.
+    pub fn iso_seconds(self) -> String {
+        let at = self.date_time();
+        let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+        format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", at.hour(), at.minute(), at.second())
+    }
+
+    fn date_time(self) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH.saturating_add(self.0.try_into().unwrap_or(time::Duration::MAX))
+    }
+
     /// Earlier by `span`.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
@@ -64,6 +89,15 @@ impl Timestamp {
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span))
+    }
+}
+
+/// A span for people: `3.2s`, `4m05s`, `26h10m`.
+pub fn spell(span: Duration) -> String {
+    match span.as_secs() {
+        0..100 => format!("{:.1}s", span.as_secs_f64()),
+        seconds @ 100..6000 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        seconds => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
     }
 }
 
@@ -100,7 +134,7 @@ impl Stamp {
 impl fmt::Display for Timestamp {
     /// `YYYY-MM-DD HH:MM:SS.ffffff+00:00`, as the ancestors' clients know it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = OffsetDateTime::UNIX_EPOCH.saturating_add(self.0.try_into().unwrap_or(time::Duration::MAX));
+        let at = self.date_time();
         let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
         let (hour, minute, second, micros) = (at.hour(), at.minute(), at.second(), at.microsecond());
         write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}+00:00")
@@ -117,5 +151,23 @@ mod tests {
             Timestamp(Duration::from_micros(1_500_000_000_000_042)).to_string(),
             "2017-07-14 02:40:00.000042+00:00"
         );
+    }
+
+    #[test]
+    fn spans_are_spelled_for_people() {
+        let spelled = |millis| spell(Duration::from_millis(millis));
+        assert_eq!([0, 3_240, 245_000, 94_200_000].map(spelled), ["0.0s", "3.2s", "4m05s", "26h10m"]);
+    }
+
+    #[test]
+    fn reads_and_writes_what_people_do() {
+        let at = Timestamp(Duration::from_millis(1_500_000_000_042));
+        assert_eq!(at.iso(), "2017-07-14T02:40:00.042Z");
+        for same in ["2017-07-14T02:40:00.042Z", "2017-07-14T04:40:00.042+02:00"] {
+            assert_eq!(Timestamp::parse(same), Some(at));
+        }
+        for bad in ["", "soon", "2017-07-14", "2017-07-14 02:40", "1960-01-01T00:00:00Z", "2017-13-14T02:40:00Z"] {
+            assert_eq!(Timestamp::parse(bad), None, "{bad}");
+        }
     }
 }

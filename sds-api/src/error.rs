@@ -32,6 +32,11 @@ pub enum ApiError {
     /// Nothing is known yet, so nothing is answered: "empty" would be a lie.
     #[error("the first read of the store is not complete")]
     NotReady,
+    /// Only an operator may do this; who asked.
+    #[error(
+        "until there is a policy, operators speak from this machine itself (127.0.0.1 or ::1), and this request came from {0}"
+    )]
+    OperatorOnly(String),
     /// No such service or route.
     #[error("{0}")]
     NotFound(String),
@@ -69,6 +74,7 @@ impl ApiError {
             Self::Write(WriteError::Store(_)) => (StatusCode::SERVICE_UNAVAILABLE, "StoreUnavailable"),
             Self::Write(WriteError::Unannounced) => (StatusCode::SERVICE_UNAVAILABLE, "StoreUnavailable"),
             Self::Write(WriteError::NotReady) | Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "NotReady"),
+            Self::OperatorOnly(_) => (StatusCode::FORBIDDEN, "OperatorOnly"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "NotFound"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge"),

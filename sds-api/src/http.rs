@@ -7,12 +7,17 @@
 mod admin;
 mod body;
 mod eds;
+mod events;
+mod explain;
 mod legacy;
 mod native;
+mod operator;
 mod path;
 mod peer;
+mod query;
 mod rate;
 mod sds;
+mod services;
 mod snapshot;
 mod state;
 mod table;
@@ -81,11 +86,13 @@ fn routes(app: Arc<App>) -> Router {
         .route("/v1/deregistration/{service}", post(legacy::deregister_list))
         .route("/v1/loadbalancing/{service}", post(legacy::weigh))
         .route("/v1/loadbalancing/{service}/{host}", post(legacy::weigh))
-        .route("/v1/services", get(native::services))
-        .route("/v1/services/{service}", get(native::service))
-        .route("/v1/services/{service}/instances/{host}", put(native::put).delete(native::delete).get(native::later))
+        .route("/v1/services", get(services::services))
+        .route("/v1/services/{service}", get(services::service))
+        .route("/v1/services/{service}/instances/{host}", put(native::put).delete(native::delete).get(explain::get))
+        .route("/v1/services/{service}/instances/{host}/override", put(operator::put).delete(operator::delete))
         .route("/v1/services/{service}/instances/{host}/drain", post(native::drain).get(native::later))
         .route("/v1/snapshot", get(snapshot::get))
+        .route("/v1/events", get(events::get))
         .route("/v2/discovery:endpoints", post(eds::v2))
         .route("/v3/discovery:endpoints", post(eds::v3))
         .route("/livez", get(admin::livez))

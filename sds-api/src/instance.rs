@@ -121,6 +121,14 @@ pub struct Content {
     pub tags: Tags,
 }
 
+impl Content {
+    /// Whose content it is: the task's, else the instance's, else this incarnation's.
+    pub fn tenant(&self, at: Sequence) -> String {
+        let named = [self.task_arn.as_str(), self.instance_id.as_str()].into_iter().find(|word| !word.is_empty());
+        named.map_or_else(|| at.incarnation.to_string(), str::to_owned)
+    }
+}
+
 /// A row of the store that could be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -205,13 +213,10 @@ impl Row {
         (operator.until > now && self.registration().is_some() && operator.tenant == self.tenant()).then_some(operator)
     }
 
-    /// Who holds the address, as an override remembers it: the task, else the instance, else the incarnation.
+    /// Who holds the address, as an override remembers it.
     pub fn tenant(&self) -> String {
-        let content = self.registration().map(|registration| &registration.content);
-        let named = content.and_then(|content| {
-            [content.task_arn.as_str(), content.instance_id.as_str()].into_iter().find(|word| !word.is_empty())
-        });
-        named.map_or_else(|| self.at.incarnation.to_string(), str::to_owned)
+        let registration = self.registration();
+        registration.map_or_else(|| self.at.incarnation.to_string(), |standing| standing.content.tenant(self.at))
     }
 
     /// Whether a registry of the cookpad/sds kind wrote it: it has no incarnation, and lives by `expire_time` alone.

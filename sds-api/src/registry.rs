@@ -9,6 +9,8 @@
 mod chores;
 mod cursors;
 mod doubts;
+mod events;
+pub mod explain;
 mod fold;
 mod guard;
 mod hearers;
@@ -18,6 +20,7 @@ mod lease;
 mod legacy;
 #[cfg(test)]
 mod model;
+mod operator;
 mod pages;
 mod phase;
 mod pulse;
@@ -37,15 +40,17 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-pub use fold::Life;
+pub use events::{Changed, Ended, Event, Events, What};
+pub use fold::{Facts, LastHeard, Life};
 pub use judge::{Said, Unsaid};
 pub use lease::Leases;
+pub use operator::Looked;
 pub use snapshot::{Instance, Service, Snapshot, Version};
 pub use sync::Snapshots;
 
 use crate::{
     address::AddressPolicy,
-    instance::{Content, Gone, Key, Origin, Override, Registration, Row, Status},
+    instance::{Content, Gone, Key, Origin, Registration, Row, Status},
     keepsake::Kept,
     metrics::Metrics,
     replica::ReplicaId,
@@ -123,6 +128,7 @@ pub struct Registry {
     doubts: Doubts,
     commands: mpsc::Sender<Command>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    events: Events,
 }
 
 /// Requests that may wait for the loop; more are held up at its door.
@@ -138,6 +144,7 @@ impl Registry {
         let pulse = Arc::new(Pulse::default());
         let leases = options.leases;
         let own = ReplicaId::random();
+        let events = Events::default();
         tracing::info!(replica = %own, "starting");
         let herald = Herald::start(store.clone(), own.clone(), leases);
         let doubts = Doubts::default();
@@ -149,11 +156,12 @@ impl Registry {
             herald: herald.clone(),
             doubts: doubts.clone(),
             own,
+            events: events.clone(),
             commands: inbox,
             snapshots: outbox,
         };
         tokio::spawn(sync.run());
-        Self { store, leases, metrics, pulse, herald, doubts, commands, snapshots }
+        Self { store, leases, metrics, pulse, herald, doubts, commands, snapshots, events }
     }
 
     /// Tells the other replicas all that is known here, and that this one ends; whether they can know it.
@@ -246,33 +254,6 @@ impl Registry {
                         Owing::Superseded(at) => Err(WriteError::Superseded(Some(at))),
                         Owing::Refused => Err(error.into()),
                     }
-                }
-            }
-        })
-        .await
-    }
-
-    /// Lays an operator's word over an instance, or takes it away.
-    pub async fn set_override(&self, key: Key, new: Option<Override>) -> Result<Accepted, WriteError> {
-        self.ready()?;
-        let deadline = Instant::now() + IN_REQUEST;
-        let registry = self.clone();
-        detached(async move {
-            match registry.store.set_override(&key, new.as_ref(), deadline).await {
-                // No sign of life: an operator's word revives nobody.
-                Ok(Write::Done(row)) => {
-                    registry.fold(row, Source::Read).await?;
-                    registry.announce(key).await
-                }
-                Ok(Write::Refused { row, .. }) => {
-                    if let Some(row) = row {
-                        registry.fold(row, Source::Read).await?;
-                    }
-                    Err(WriteError::Unknown)
-                }
-                Err(error) => {
-                    registry.unknown(&key, &error).await?;
-                    Err(error.into())
                 }
             }
         })

@@ -51,6 +51,8 @@ pub fn weight(instance: &Instance) -> u32 {
 pub struct HostList<'a> {
     /// By zone, ip, port.
     pub hosts: Vec<&'a Instance>,
+    /// The status of all of them.
+    pub status: Status,
     /// Whether these are not the healthy ones.
     pub fail_open: bool,
 }
@@ -60,11 +62,14 @@ pub fn v1(service: &Service, fail_open: bool) -> HostList<'_> {
     let having = |status| service.instances.iter().filter(move |i| i.status == status).collect::<Vec<_>>();
     let healthy = having(Status::Healthy);
     if !healthy.is_empty() || !fail_open {
-        return HostList { hosts: healthy, fail_open: false };
+        return HostList { hosts: healthy, status: Status::Healthy, fail_open: false };
     }
     let unhealthy = having(Status::Unhealthy);
-    let hosts = if unhealthy.len() >= 2 { unhealthy } else { having(Status::Draining) };
-    HostList { fail_open: !hosts.is_empty(), hosts }
+    let (status, hosts) = match unhealthy.len() {
+        2.. => (Status::Unhealthy, unhealthy),
+        _ => (Status::Draining, having(Status::Draining)),
+    };
+    HostList { fail_open: !hosts.is_empty(), status, hosts }
 }
 
 #[cfg(test)]

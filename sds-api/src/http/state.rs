@@ -4,12 +4,19 @@
 //! - `held;n=N`: N of the hosts are silent, together with many others, and only held.
 //! - `fail-open`: no host is healthy, and the list holds the others.
 
+use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 
 use super::App;
 
 /// The header.
 pub const NAME: HeaderName = HeaderName::from_static("x-sds-state");
+
+/// The answer, with that header.
+pub fn on(mut response: Response, state: HeaderValue) -> Response {
+    response.headers_mut().insert(NAME, state);
+    response
+}
 
 /// The state of an answer in which so many hosts are held.
 pub fn of(app: &App, held: usize, fail_open: bool) -> HeaderValue {

@@ -28,6 +28,8 @@ pub async fn get(State(app): Shared, headers: HeaderMap) -> Response {
 Read
   curl 'http://{host}/v1/services?format=text'              # all services
   curl 'http://{host}/v1/services/web?format=text'          # the instances of one
+  curl 'http://{host}/v1/services/web/instances/10.0.0.1:80?format=text'   # why it is, or is not, in each answer
+  curl 'http://{host}/v1/events?service=web&format=text'    # what happened lately, as this replica saw it
   curl http://{host}/v1/registration/web                    # as Envoy 1.4 to 1.8 polls it
   curl http://{host}/v3/discovery:endpoints -d '{{\"resource_names\":[\"web\"]}}'   # REST EDS; v2 likewise
 
@@ -45,6 +47,11 @@ Write (clients of cookpad/sds, lyft/discovery, kumonos-sds)
   curl http://{host}/v1/registration/repo/my-repo           # by service_repo_name
   curl http://{host}/v1/registration/web -d '{{\"hosts\":[{{\"ip_address\":\"10.0.0.1\",\"port\":80}}]}}'
   curl http://{host}/v1/deregistration/web -d '{{\"hosts\":[{{\"ip_address\":\"10.0.0.1\",\"port\":80}}]}}'
+
+Operate (from this machine only; wins over the registrant, ends by itself: default 1h, at most 7d)
+  curl -X PUT http://{host}/v1/services/web/instances/10.0.0.1:80/override \\
+    -d '{{\"status\":\"draining\",\"reason\":\"bad disk\",\"who\":\"ann\",\"for\":\"2h\"}}'   # or unhealthy; also weight, canary; or until
+  curl -X DELETE http://{host}/v1/services/web/instances/10.0.0.1:80/override
 
 Look after
   curl http://{host}/livez                                  # does the sync loop turn

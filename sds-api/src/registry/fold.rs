@@ -11,6 +11,7 @@
 //! Pure: time comes in as an argument, what is to be done in the store goes out as a list.
 
 mod away;
+mod facts;
 mod hear;
 mod legacy;
 mod publish;
@@ -36,6 +37,7 @@ use crate::{
 };
 
 pub use away::Owing;
+pub use facts::{Facts, LastHeard};
 pub use hear::Life;
 pub use legacy::{Judged, Seen};
 pub use sweep::Swept;

@@ -1,6 +1,6 @@
 //! The one loop that owns the registry's belief: requests, other replicas, reads of the store and time all change it here,
 //! one after the other, and it alone publishes. So a registration that was answered is in every later answer, and no
-//! lock is held anywhere.
+//! lock is held over any of it.
 //!
 //! The store is never waited for in the loop: rounds, reads, flushes and chores run beside it, and what they bring comes
 //! back as events.
@@ -22,9 +22,10 @@ use tokio::{
 };
 
 use super::{
-    Options,
+    Looked, Options,
     chores::{Chore, Chores, Done},
     doubts::Doubts,
+    events::{Events, Recorder},
     fold::{Fold, Judged, Life, Owing, Seen, Source, Swept},
     herald::Herald,
     judge::{Said, Verdict},
@@ -58,6 +59,8 @@ pub enum Command {
     Look { key: Key, reply: oneshot::Sender<Seen> },
     /// How alive each instance of a service is.
     Lives { service: ServiceName, reply: oneshot::Sender<HashMap<Endpoint, Life>> },
+    /// What is known of a place of the table, under its own name and, if it has one, under its key.
+    LookAt { key: Option<Key>, name: String, reply: oneshot::Sender<Looked> },
     /// A write of this key has an unknown outcome.
     Doubt { key: Key, reply: oneshot::Sender<()> },
     /// Fold a row; the reply comes after it was published.
@@ -81,6 +84,7 @@ pub struct Sync {
     pub herald: Herald,
     pub doubts: Doubts,
     pub own: ReplicaId,
+    pub events: Events,
     pub commands: mpsc::Receiver<Command>,
     pub snapshots: watch::Sender<Option<Arc<Snapshot>>>,
 }
@@ -106,6 +110,7 @@ struct Loop {
     fresh: Timestamp,
     /// Rows that the last full read could not make sense of: key and reason.
     bad: HashMap<String, String>,
+    recorder: Recorder,
 }
 
 impl Sync {
@@ -131,6 +136,7 @@ impl Sync {
             started: Instant::now(),
             fresh: Timestamp::of_seconds(0),
             bad: HashMap::new(),
+            recorder: Recorder::new(self.events.clone()),
             sync: self,
         };
         this.fold.read_begins();
@@ -196,6 +202,9 @@ impl Loop {
             Command::Legacy { key, said, reply } => drop(reply.send(fold.legacy(&key, &said, now))),
             Command::Look { key, reply } => drop(reply.send(fold.look(&key))),
             Command::Lives { service, reply } => drop(reply.send(fold.lives(&service, now.wall))),
+            Command::LookAt { key, name, reply } => {
+                let _ = reply.send(self.look_at(key, name, now.wall));
+            }
             Command::Doubt { key, reply } => {
                 fold.doubt(&key);
                 replies.push(reply);
@@ -223,6 +232,16 @@ impl Loop {
         let _ = reply.send(outcome);
     }
 
+    /// What is known of one place, and what is served of it after all that came before.
+    fn look_at(&mut self, key: Option<Key>, name: String, wall: Timestamp) -> Looked {
+        self.publish();
+        let facts = key.as_ref().and_then(|key| self.fold.facts(key, wall));
+        let snapshot = self.sync.snapshots.borrow();
+        let service =
+            key.zip(snapshot.as_ref()).and_then(|(key, snapshot)| snapshot.services.get(&key.service).cloned());
+        Looked { facts, service, quarantine: self.bad.get(&name).cloned(), fresh: self.fresh, name }
+    }
+
     fn take_round(&mut self, mut round: Round) {
         let wall = Timestamp::now();
         round.rows.retain(|row| self.sync.options.addresses.check(row.key.endpoint).is_ok());
@@ -246,11 +265,11 @@ impl Loop {
             }
         }
         if let Some(swept) = swept {
-            self.take_swept(swept);
+            self.take_swept(swept, wall);
         }
     }
 
-    fn take_swept(&mut self, swept: Swept) {
+    fn take_swept(&mut self, swept: Swept, wall: Timestamp) {
         let metrics = &self.sync.metrics;
         metrics.late.set(tell::count(swept.tally.late));
         for key in &swept.held {
@@ -265,6 +284,7 @@ impl Loop {
         if !swept.holding.is_empty() {
             metrics.held.set(tell::count(self.fold.holding()));
         }
+        self.recorder.swept(&swept, &self.fold, wall);
         for row in swept.silent {
             tracing::info!(instance = %row.key, "silent for a lease, left the answers");
             metrics.silent.inc();

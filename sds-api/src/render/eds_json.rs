@@ -99,13 +99,18 @@ fn lb_endpoint(instance: &Instance) -> LbEndpoint<'_> {
                 },
             },
         },
-        health_status: match instance.status {
-            Status::Healthy => "HEALTHY",
-            Status::Unhealthy => "UNHEALTHY",
-            Status::Draining => "DRAINING",
-        },
+        health_status: health(instance.status),
         metadata: Metadata { filter_metadata: FilterMetadata { lb } },
         load_balancing_weight: view::weight(instance),
+    }
+}
+
+/// A status as Envoy's `HealthStatus` spells it.
+pub fn health(status: Status) -> &'static str {
+    match status {
+        Status::Healthy => "HEALTHY",
+        Status::Unhealthy => "UNHEALTHY",
+        Status::Draining => "DRAINING",
     }
 }
 

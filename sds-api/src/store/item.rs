@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 pub(super) use attribute::{n, number, s};
 pub(super) use operator::set as set_override;
-pub use read::BadRow;
+pub use read::{BadRow, printable};
 pub(super) use read::{Read, read, read_key, sequence};
 pub(super) use write::{gone, key, status, tags};
 

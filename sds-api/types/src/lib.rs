@@ -21,6 +21,6 @@ pub use error::{ErrorBody, Invalid, Sequence};
 pub use labels::{InstanceId, Label, Locality, Revision, Tags, TaskArn};
 pub use native::{Health, Registered, Registration};
 pub use service::ServiceName;
-pub use span::parse_span;
+pub use span::{any_span, parse_span};
 pub use v1::{V1Host, V1Registration, V1Repo, V1Tags};
 pub use weight::Weight;

@@ -92,11 +92,13 @@ impl Loop {
         let wall = Timestamp::now();
         if self.phase.opens(self.started.elapsed()) {
             let first = self.fold.publish(&Snapshot::default(), wall).unwrap_or_default();
+            self.recorder.serving(&first, wall);
             self.announce(first);
             tracing::info!("serving");
         } else if self.phase == Phase::Serving {
-            let before = self.sync.snapshots.borrow().clone();
-            if let Some(snapshot) = before.and_then(|before| self.fold.publish(&before, wall)) {
+            let Some(before) = self.sync.snapshots.borrow().clone() else { return };
+            if let Some(snapshot) = self.fold.publish(&before, wall) {
+                self.recorder.published(&before, &snapshot, &self.fold, wall);
                 self.announce(snapshot);
             }
         }

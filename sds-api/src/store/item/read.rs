@@ -40,13 +40,12 @@ pub fn read(item: &Item) -> Read {
         return Read::Own(service.to_owned());
     }
     let read = if item.contains_key("incarnation") { ours(item) } else { foreign(item) };
-    read.map_or_else(
-        |reason| {
-            let key = format!("{service}/{ip_port}").chars().take(256).flat_map(char::escape_debug).collect();
-            Read::Bad(BadRow { key, reason })
-        },
-        Read::Row,
-    )
+    read.map_or_else(|reason| Read::Bad(BadRow { key: printable(service, ip_port), reason }), Read::Row)
+}
+
+/// What a row is called that may be called anything.
+pub fn printable(service: &str, ip_port: &str) -> String {
+    format!("{service}/{ip_port}").chars().take(256).flat_map(char::escape_debug).collect()
 }
 
 fn ours(item: &Item) -> Result<Row, String> {
