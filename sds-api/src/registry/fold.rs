@@ -284,7 +284,11 @@ fn is_stale(old: &Known, row: &Row, source: Source) -> bool {
     match old.row.order().cmp(&row.order()) {
         Ordering::Less => false,
         // Another request may have met this very write in the store and brought the row here first.
-        Ordering::Equal => !matches!(source, Source::Written | Source::Announced),
+        Ordering::Equal => match source {
+            Source::Written => false,
+            Source::Announced => row.registration().is_none() || old.heard.is_some_and(|heard| heard.seq >= row.at.seq),
+            Source::Start | Source::Read => true,
+        },
         Ordering::Greater => !rewritten,
     }
 }

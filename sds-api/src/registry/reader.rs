@@ -49,6 +49,7 @@ async fn look(store: &Store, cursors: &mut Cursors, doubts: &Doubts, round: &mut
     let mut wanted = cursors.look(store.heads().await?, doubts.all());
     round.beats = std::mem::take(&mut wanted.beats);
     round.full_read = wanted.full_read;
+    round.doubted = wanted.doubted.keys().cloned().collect();
     round.rows = if wanted.keys.is_empty() { Vec::new() } else { store.rows(&wanted.keys).await? };
     let first = read_pages(store, &wanted.pages).await?;
     let rest = |(key, page): &(PageKey, Page)| {

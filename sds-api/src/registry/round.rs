@@ -9,7 +9,12 @@ use super::{
     fold::{Fold, Source, Swept},
     pages::Page,
 };
-use crate::{clock::Timestamp, instance::Row, replica::ReplicaId, store::StoreError};
+use crate::{
+    clock::Timestamp,
+    instance::{Key, Row},
+    replica::ReplicaId,
+    store::StoreError,
+};
 
 /// What one round brought.
 #[derive(Debug, Default)]
@@ -18,8 +23,10 @@ pub struct Round {
     pub elapsed: Duration,
     /// The other replicas: who, its beat, whether it has stopped.
     pub beats: Vec<(ReplicaId, u64, bool)>,
-    /// Announced rows.
+    /// Announced rows, and those in doubt.
     pub rows: Vec<Row>,
+    /// Which were in doubt.
+    pub doubted: Vec<Key>,
     /// Whom the others heard, each with the beat that its header has come to.
     pub pages: Vec<(ReplicaId, u64, Page)>,
     /// Announcements were missed, or the table was wiped.
@@ -28,18 +35,72 @@ pub struct Round {
     pub failed: Option<StoreError>,
 }
 
+/// What it changed.
+#[derive(Debug, Default)]
+pub struct Folded {
+    /// What the time that passed brought, if it counts.
+    pub swept: Option<Swept>,
+    /// Writes of this replica that turn out to have been made: the others may have looked too early.
+    pub found: Vec<Key>,
+}
+
 impl Round {
-    /// Takes it in; what the time that passed brought, if it counts.
-    pub fn fold(self, fold: &mut Fold, mute: bool, wall: Timestamp) -> Option<Swept> {
+    /// Takes it in.
+    pub fn fold(self, fold: &mut Fold, mute: bool, wall: Timestamp) -> Folded {
+        let mut found = Vec::new();
         for (id, beat, bye) in &self.beats {
             fold.replica(id, *beat, *bye);
         }
         for row in self.rows {
-            fold.row(row, Source::Announced, wall);
+            let key = self.doubted.contains(&row.key).then(|| row.key.clone());
+            if fold.row(row, Source::Announced, wall) {
+                found.extend(key);
+            }
         }
         for (id, beat, page) in &self.pages {
             fold.page(id, *beat, page, wall);
         }
-        (self.failed.is_none() && !mute).then(|| fold.pass(self.elapsed, wall))
+        let swept = (self.failed.is_none() && !mute).then(|| fold.pass(self.elapsed, wall));
+        Folded { swept, found }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{super::lease::Leases, *};
+    use crate::{
+        instance::{Gone, Standing},
+        store::StoreError,
+    };
+
+    const LEASES: Leases =
+        Leases { native: Duration::from_secs(30), legacy: Duration::from_secs(120), hold: Duration::from_secs(3600) };
+
+    #[test]
+    fn only_a_round_that_saw_all_and_can_tell_lets_leases_run() {
+        let mut fold = Fold::new(LEASES);
+        let mut ran = |failed: bool, mute| {
+            let before = fold.lease_now();
+            let failed = failed.then(|| StoreError::away("Query", "cut"));
+            let round = Round { elapsed: Duration::from_secs(1), failed, ..Round::default() };
+            round.fold(&mut fold, mute, Timestamp::now());
+            fold.lease_now() > before
+        };
+        assert_eq!([ran(false, false), ran(true, false), ran(false, true)], [true, false, false]);
+    }
+
+    #[test]
+    fn a_write_of_unknown_outcome_that_was_made_is_told_once() {
+        let mut fold = Fold::new(LEASES);
+        let key = Key { service: "web".parse().unwrap(), endpoint: "10.0.0.1:80".parse().unwrap() };
+        let at = sds_types::Sequence { incarnation: 1, seq: 1 };
+        let row = Row { key: key.clone(), at, rev: 1, standing: Standing::Gone(Gone::Stopped), operator: None };
+        let mut found = |doubted| {
+            let round = Round { rows: vec![row.clone()], doubted, ..Round::default() };
+            round.fold(&mut fold, false, Timestamp::now()).found
+        };
+        assert_eq!([found(vec![key.clone()]), found(vec![key.clone()])], [vec![key.clone()], vec![]]);
     }
 }

@@ -248,7 +248,7 @@ impl Loop {
         let leases = self.sync.options.leases;
         let mute = self.vouching.is_failing(leases.flush(), self.started.elapsed());
         let error = round.failed.clone();
-        let swept = round.fold(&mut self.fold, mute, wall);
+        let folded = round.fold(&mut self.fold, mute, wall);
         self.sync.pulse.round();
         // One that hears and cannot tell: its clients had better speak to another.
         self.sync.pulse.vouch(!(error.is_none() && mute));
@@ -264,7 +264,10 @@ impl Loop {
                 tracing::debug!(%error, "a round of the reader failed");
             }
         }
-        if let Some(swept) = swept {
+        for key in folded.found {
+            self.sync.herald.announce_later(key);
+        }
+        if let Some(swept) = folded.swept {
             self.take_swept(swept, wall);
         }
     }
