@@ -31,6 +31,8 @@ pub struct Oracle {
     pub broken: Option<String>,
     /// When each replica was unwell last.
     unwell: BTreeMap<usize, Ms>,
+    /// When each stop of one began: so many times patience may be due.
+    stops: Vec<Ms>,
     /// The highest incarnation that was told 200, and when.
     newest: BTreeMap<Key, (u64, Ms)>,
     ended: BTreeMap<Key, Ended>,
@@ -65,7 +67,10 @@ impl World {
 
     /// Something is wrong with a replica now.
     pub fn unwell(&mut self, r: usize) {
-        self.oracle.unwell.insert(r, self.now);
+        let before = self.oracle.unwell.insert(r, self.now);
+        if before.is_none_or(|before| before + 1000 < self.now) {
+            self.oracle.stops.push(self.now);
+        }
     }
 
     /// Somebody emptied the table: what kept the late out is gone.
@@ -85,6 +90,7 @@ impl World {
     pub fn landed(&mut self, key: &Key, at: sds_types::Sequence, written: &Write) {
         let now = self.now;
         if let Write::Done(_) = written {
+            self.say(|| format!("the table takes {key} {} {}", at.incarnation, at.seq));
             self.oracle.lost.remove(key);
             for sidecar in self.sidecars.iter_mut().filter(|sidecar| sidecar.key == *key) {
                 if sidecar.legacy || sidecar.at.incarnation == at.incarnation {
@@ -286,12 +292,12 @@ impl World {
                 if sidecar.legacy { legacy } else { *incarnation == sidecar.at.incarnation }
             },
         );
-        let overtaken =
-            known.is_some_and(
-                |known| {
-                    if sidecar.legacy { !legacy } else { known.row.at.incarnation > sidecar.at.incarnation }
-                },
-            );
+        let wiped = self.oracle.wiped.is_some()
+            && self.sidecars.iter().any(|other| other.key == key && other.at.incarnation > sidecar.at.incarnation);
+        let overtaken = wiped
+            || known.is_some_and(|known| {
+                if sidecar.legacy { !legacy } else { known.row.at.incarnation > sidecar.at.incarnation }
+            });
         let lease = ms(if sidecar.legacy { LEASES.legacy } else { LEASES.native });
         let settled = self.settled(r);
         let held = known.is_some_and(|known| known.held);
@@ -346,9 +352,11 @@ impl World {
         let Sidecar { key, seen, legacy, .. } = &self.sidecars[s];
         let (Some(since), mind) = (self.well_since(r), self.replicas[r].mind.as_ref().unwrap()) else { return };
         let since = since.max(seen.last_word);
-        let calm = (0..self.replicas.len()).all(|r| self.well_since(r).is_some_and(|since| since < seen.last_word));
+        let going_on = |r| self.well_since(r).is_none_or(|since| since >= seen.last_word);
+        let stops = self.oracle.stops.iter().filter(|begun| **begun >= seen.last_word).count();
+        let stops = stops.max((0..self.replicas.len()).filter(|r| going_on(*r)).count());
         let lease = ms(if *legacy { LEASES.legacy } else { LEASES.native });
-        let bound = lease + SLACK + if calm { 0 } else { ms(LEASES.stall()) };
+        let bound = lease + SLACK + stops as Ms * ms(LEASES.stall());
         if self.now > since + bound {
             let last = seen.last_word as f64 / 1000.0;
             return self.breaks(format!("{key} {incarnation} is dead since {last}, and replica {r} answers it"));

@@ -21,6 +21,7 @@ use crate::{
     instance::{Key, Row, Standing},
     registry::{
         cursors::Cursors,
+        doubts::Doubts,
         fold::{Fold, Source},
         phase::Phase,
         round::Round,
@@ -70,6 +71,7 @@ pub struct Mind {
     /// When reads began to be answered.
     pub opened: Option<Ms>,
     cursors: Cursors,
+    doubts: Doubts,
     round_ended: Ms,
     vouching: Vouching,
     flushing: bool,
@@ -112,6 +114,7 @@ impl World {
             snapshot: None,
             opened: None,
             cursors: Cursors::new(id.clone()),
+            doubts: Doubts::default(),
             round_ended: now,
             vouching: Vouching::default(),
             flushing: false,
@@ -187,11 +190,15 @@ impl World {
             self.say(|| format!("replica {r} missed something"));
             self.hurry(r);
         }
+        let (failed, lines): (bool, Vec<_>) = (round.failed.is_some(), round.rows.iter().map(told).collect());
+        for line in lines {
+            self.say(|| format!("replica {r} reads {line}{}", if failed { ", and fails" } else { "" }));
+        }
         let mind = self.mind(r);
         let mute = mind.vouching.is_failing(LEASES.flush(), mono);
         let complete = round.failed.is_none();
         let before = mind.fold.lease_now();
-        let swept = round.fold(&mut mind.fold, mute, wall);
+        let folded = round.fold(&mut mind.fold, mute, wall);
         mind.pulse.woken = false;
         mind.pulse.vouches = !(complete && mute);
         let blind = !complete || mind.mute;
@@ -202,7 +209,10 @@ impl World {
             }
             self.pay(r);
         }
-        for row in swept.into_iter().flat_map(|swept| swept.silent) {
+        for key in folded.found {
+            self.announce(r, key, None);
+        }
+        for row in folded.swept.into_iter().flat_map(|swept| swept.silent) {
             self.say(|| format!("replica {r} drops {} {}", row.key, row.at.incarnation));
             self.soon(r, any(0..5000), move |world| world.leave_hint(r, row));
         }
@@ -293,6 +303,7 @@ impl World {
                         if let Some(row) = row {
                             world.take_row(r, row, Source::Read);
                         }
+                        world.announce(r, key, None);
                     }
                     Err(_) => {}
                 }
@@ -300,4 +311,10 @@ impl World {
             });
         }
     }
+}
+
+/// A row in a line.
+fn told(row: &Row) -> String {
+    let standing = row.registration().map_or("gone".into(), |standing| format!("{:?}", standing.status));
+    format!("{} {} {} {standing} {}", row.key, row.at.incarnation, row.at.seq, row.rev)
 }

@@ -36,9 +36,11 @@ impl World {
             move |world, heads| match heads {
                 Err(error) => world.ended(r, begun, Round { failed: Some(error), ..Round::default() }),
                 Ok(heads) => {
-                    let mut wanted = world.mind(r).cursors.look(heads);
+                    let doubted = world.mind(r).doubts.all();
+                    let mut wanted = world.mind(r).cursors.look(heads, doubted);
                     let beats = std::mem::take(&mut wanted.beats);
-                    let round = Round { beats, full_read: wanted.full_read, ..Round::default() };
+                    let doubted = wanted.doubted.keys().cloned().collect();
+                    let round = Round { beats, doubted, full_read: wanted.full_read, ..Round::default() };
                     world.look_at_rows(r, Look { begun, round, wanted });
                 }
             },
@@ -83,7 +85,9 @@ impl World {
             Some((key.replica, beat, page))
         };
         look.round.pages = found.into_iter().filter_map(told).collect();
-        self.mind(r).cursors.done(look.wanted);
+        let mind = self.mind(r);
+        mind.doubts.settle(&look.wanted.doubted);
+        mind.cursors.done(look.wanted);
         self.ended(r, look.begun, look.round);
     }
 

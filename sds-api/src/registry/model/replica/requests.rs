@@ -257,6 +257,7 @@ impl World {
             return true;
         }
         self.announce(r, key.clone(), None);
+        self.mind(r).doubts.add(key.clone());
         let ready = self.can_judge(r);
         if ready {
             self.mind(r).fold.doubt(key);
