@@ -90,8 +90,14 @@ pub fn encode(beat: u64, flush: Duration, heard: &[(VouchHash, Duration)]) -> Ve
     whole.collect()
 }
 
+/// The page of this flush. None if its slot holds another one's: of an older flush, because nobody was heard since, it was read
+/// before, and counting beats would take it for younger than it is once its writer was stopped for a while.
+pub fn of(beat: u64, bytes: &[u8]) -> Result<Option<Page>, NotAPage> {
+    Ok(Some(decode(bytes)?).filter(|page| page.beat == beat))
+}
+
 /// Reads a page.
-pub fn decode(mut bytes: &[u8]) -> Result<Page, NotAPage> {
+fn decode(mut bytes: &[u8]) -> Result<Page, NotAPage> {
     let [FORMAT] = take(&mut bytes)? else { return Err(NotAPage) };
     let unit = u16::from_be_bytes(take(&mut bytes)?);
     let beat = u64::from_be_bytes(take(&mut bytes)?);
@@ -157,6 +163,12 @@ mod tests {
     #[test]
     fn an_empty_flush_is_a_page_too() {
         assert_eq!(decode(&encode(7, FLUSH, &[])[0]), Ok(Page { beat: 7, chunk: 0, chunks: 1, heard: vec![] }));
+    }
+
+    #[test]
+    fn a_slot_that_was_not_written_again_tells_nothing() {
+        let page = encode(7, FLUSH, &[(VouchHash(1), Duration::ZERO)]);
+        assert_eq!([7, 23].map(|beat| of(beat, &page[0]).unwrap().is_some()), [true, false]);
     }
 
     #[test]

@@ -75,8 +75,8 @@ async fn read_pages(store: &Store, keys: &[PageKey]) -> Result<Vec<(PageKey, Pag
         return Ok(Vec::new());
     }
     let read = store.pages(keys).await?;
-    let decoded = read.into_iter().filter_map(|(key, body)| match pages::decode(&body) {
-        Ok(page) => Some((key, page)),
+    let decoded = read.into_iter().filter_map(|(key, body)| match pages::of(key.beat, &body) {
+        Ok(page) => page.map(|page| (key, page)),
         Err(error) => {
             tracing::warn!(replica = %key.replica, beat = key.beat, %error, "a page of heartbeats cannot be read");
             None
