@@ -72,7 +72,10 @@ impl World {
             Err(error) => look.failed(world, r, error),
             // A world of this size needs one chunk.
             Ok(found) => {
-                let page = |(key, body): (PageKey, Vec<u8>)| Some((key, pages::decode(&body).ok()?));
+                let page = |(key, body): (PageKey, Vec<u8>)| {
+                    let page = pages::of(key.beat, &body).ok()??;
+                    Some((key, page))
+                };
                 world.looked(r, look, found.into_iter().filter_map(page).collect());
             }
         });
