@@ -9,6 +9,8 @@ mod body;
 mod eds;
 mod events;
 mod explain;
+#[cfg(test)]
+mod fuzz;
 mod legacy;
 mod native;
 mod operator;

@@ -14,6 +14,9 @@
 mod address;
 mod clock;
 mod config;
+#[cfg(test)]
+#[path = "../corpus/play.rs"]
+mod corpus;
 mod error;
 mod http;
 mod instance;

@@ -75,6 +75,11 @@ impl Fields {
         self.0.contains_key(name)
     }
 
+    #[cfg(test)]
+    pub fn all(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// A field that may be missing; `null` is missing.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())

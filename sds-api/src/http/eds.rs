@@ -29,11 +29,13 @@ const NAMES: usize = 1000;
 
 /// Of a `DiscoveryRequest`, in proto3 JSON's two spellings.
 #[derive(Deserialize)]
-struct DiscoveryRequest<'a> {
+pub struct DiscoveryRequest<'a> {
+    /// What the client holds.
     #[serde(borrow, default, alias = "versionInfo")]
-    version_info: Option<Cow<'a, str>>,
+    pub version_info: Option<Cow<'a, str>>,
+    /// What it wants.
     #[serde(borrow, default, alias = "resourceNames")]
-    resource_names: Option<Vec<Cow<'a, str>>>,
+    pub resource_names: Option<Vec<Cow<'a, str>>>,
     #[serde(borrow, default, alias = "typeUrl")]
     type_url: Option<Cow<'a, str>>,
 }
@@ -63,7 +65,8 @@ async fn answer(app: &App, request: Request<Body>, api: Api) -> Result<Response,
     })
 }
 
-fn parse(body: &[u8], api: Api) -> Result<DiscoveryRequest<'_>, ApiError> {
+/// Reads a request; unknown fields are nobody's business here.
+pub fn parse(body: &[u8], api: Api) -> Result<DiscoveryRequest<'_>, ApiError> {
     // An array would pass for an object: serde reads it field by field.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(ApiError::Json("the body is not a JSON object"));

@@ -66,15 +66,19 @@ pub async fn later() -> ApiError {
 }
 
 /// A sidecar's body.
-struct Said {
-    at: Sequence,
+pub struct Said {
+    /// Its place in the order of writes.
+    pub at: Sequence,
     status: Status,
-    content: Content,
-    ignored: Vec<String>,
+    /// What it says of the instance.
+    pub content: Content,
+    /// Names of what was not understood.
+    pub ignored: Vec<String>,
 }
 
 impl Said {
-    fn parse(body: &Bytes, with_health: bool) -> Result<Self, ApiError> {
+    /// Reads it; a drain says no health.
+    pub fn parse(body: &Bytes, with_health: bool) -> Result<Self, ApiError> {
         let mut fields = Fields::parse(body)?;
         let at = fields.sequence()?;
         let health = fields.text("health")?;

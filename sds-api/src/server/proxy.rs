@@ -174,6 +174,25 @@ mod tests {
         assert_eq!(is, "192.0.2.1:8080", "trusted by its IPv4 address");
     }
 
+    #[test]
+    fn fuzz_proxy() {
+        crate::corpus::play("proxy", |bytes| {
+            let judged = start(bytes);
+            match judged {
+                Ok(Start::More(missing)) => assert!(missing > 0 && missing <= 16 + LONGEST),
+                Ok(Start::Header(_)) => assert!(bytes.starts_with(SIGNATURE)),
+                Ok(Start::Other) | Err(_) => {}
+            }
+            // More bytes change nothing once it is judged, and nobody is asked for less than what is missing.
+            let more = [bytes, b"GET /"].concat();
+            match judged {
+                Ok(Start::More(missing)) if missing > 5 => assert!(start(&more) != Ok(Start::Header(None))),
+                Ok(Start::More(_)) => {}
+                judged => assert_eq!(start(&more), judged),
+            }
+        });
+    }
+
     #[tokio::test]
     async fn others_name_nobody() {
         let sent = v4_header(0);

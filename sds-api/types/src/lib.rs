@@ -8,7 +8,12 @@
 mod address;
 #[cfg(feature = "command")]
 pub mod command;
+#[cfg(test)]
+#[path = "../../corpus/play.rs"]
+mod corpus;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod labels;
 mod native;
 mod service;
