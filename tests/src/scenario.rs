@@ -15,4 +15,5 @@ pub mod replicas;
 pub mod rolling;
 pub mod silence;
 pub mod size;
+pub mod stale;
 pub mod storedeath;

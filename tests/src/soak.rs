@@ -19,6 +19,7 @@ mod replicas;
 mod rolling;
 mod silence;
 mod size;
+mod stale;
 mod storedeath;
 mod wrk;
 
@@ -44,9 +45,8 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "replicas" => replicas::run().await,
         "silence" => silence::run().await,
         "size" => size::run().await,
-        _ => bail!(
-            "no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, replicas, silence, size"
-        ),
+        "stale" => stale::run().await,
+        _ => bail!("no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, replicas, silence, size, stale"),
     }
 }
 

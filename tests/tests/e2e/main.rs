@@ -32,6 +32,7 @@ mod sidecar;
 mod silence;
 mod size;
 mod slow;
+mod stale;
 mod store;
 mod storeless;
 mod task;
