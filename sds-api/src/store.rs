@@ -11,6 +11,7 @@
 mod batch;
 mod calls;
 mod connect;
+mod connections;
 mod dynamodb;
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -18,6 +19,7 @@ mod expression;
 mod full;
 pub mod item;
 mod replicas;
+mod resolve;
 mod table;
 #[cfg(feature = "embedded")]
 #[cfg(test)]

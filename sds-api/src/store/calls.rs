@@ -52,7 +52,7 @@ impl Store {
         self.until(Instant::now() + self.limit)
     }
 
-    /// For a large part of a read that takes its time.
+    /// For a large part of a read, which takes its time, and for what is done once.
     pub(super) fn for_a_page(&self) -> Time {
         Time { end: Instant::now() + self.limit * TRIES, each: self.limit }
     }
@@ -72,11 +72,15 @@ impl Store {
         let mut tries = 0;
         let mut unknown = false;
         loop {
-            let error = match before(time.end.min(Instant::now() + time.each), send()).await {
+            let began = Instant::now();
+            let error = match before(time.end.min(began + time.each), send()).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => failed(name, &error),
                 Err(Late::Unsent) => StoreError::away(name, "too late to send"),
-                Err(Late::Unanswered) => StoreError::away(name, "no answer in time"),
+                Err(Late::Unanswered) => {
+                    self.connections.doubt(began);
+                    StoreError::away(name, "no answer in time")
+                }
             };
             self.calls.ended(name, error.kind.as_str());
             unknown |= error.kind == Trouble::Away;

@@ -1,23 +1,41 @@
-//! The SDK's client, made lean: rustls with ring as the only TLS, and calls that end.
+//! The SDK's client, made lean: rustls with ring as the only TLS, and neither tries nor an end of its own: those `calls` gives
+//! it. A connection that is not made in time is given up also when nobody waits for it any longer.
 
 use std::{net::SocketAddr, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::{Client, config::Credentials};
-use aws_smithy_http_client::{Builder, tls};
 use sds_types::command::Misconfigured;
 
+use super::{
+    connections::Connections,
+    resolve::{self, Lookup},
+};
+
+/// A client, and the connections that it uses.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    pub(super) client: Client,
+    pub(super) connections: Connections,
+}
+
 /// A client for AWS by the SDK's own variables, or for an emulator at `endpoint`.
-pub async fn connect(endpoint: Option<SocketAddr>, limit: Duration) -> Result<Client, Misconfigured> {
-    let http = Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
-    let timeouts = TimeoutConfig::builder().connect_timeout(limit).operation_attempt_timeout(limit).build();
-    // Short pauses: a request waits for the outcome, and the full reads come round again.
-    let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50));
+pub async fn connect(endpoint: Option<SocketAddr>, limit: Duration) -> Result<Connected, Misconfigured> {
+    connect_to(endpoint.map(|addr| addr.to_string()), limit, resolve::system).await
+}
+
+pub(super) async fn connect_to(
+    emulator: Option<String>,
+    limit: Duration,
+    lookup: Lookup,
+) -> Result<Connected, Misconfigured> {
+    let connections = Connections::new(lookup);
+    let timeouts = TimeoutConfig::builder().connect_timeout(limit).build();
     let loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(connections.clone())
         .timeout_config(timeouts)
-        .retry_config(retries);
-    let loader = match endpoint {
+        .retry_config(RetryConfig::disabled());
+    let loader = match emulator {
         None => loader,
         Some(addr) => loader
             .endpoint_url(format!("http://{addr}"))
@@ -28,5 +46,5 @@ pub async fn connect(endpoint: Option<SocketAddr>, limit: Duration) -> Result<Cl
     if config.region().is_none() {
         return Err(Misconfigured::new("AWS_REGION", "is not set, and no profile or instance tells it"));
     }
-    Ok(Client::new(&config))
+    Ok(Connected { client: Client::new(&config), connections })
 }

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 use super::{
     StoreError, Write,
     calls::Time,
+    connect::Connected,
+    connections::Connections,
     expression::Update,
     item::{self, Item, Read, n, s},
     update::Updated,
@@ -31,6 +33,7 @@ const VACANT: &str = "attribute_not_exists(#incarnation) OR NOT attribute_type(#
 #[derive(Clone)]
 pub struct Store {
     pub(super) client: Client,
+    pub(super) connections: Connections,
     pub(super) table: String,
     pub(super) limit: Duration,
     pub(super) calls: StoreCalls,
@@ -38,8 +41,9 @@ pub struct Store {
 
 impl Store {
     /// The table `table`; `limit` bounds each call.
-    pub fn new(client: Client, table: String, limit: Duration, calls: StoreCalls) -> Self {
-        Self { client, table, limit, calls }
+    pub fn new(connected: Connected, table: String, limit: Duration, calls: StoreCalls) -> Self {
+        let Connected { client, connections } = connected;
+        Self { client, connections, table, limit, calls }
     }
 
     /// The table's name.

@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Store, StoreError,
-    calls::failed,
     expression::Update,
     item::{self, n, s},
     update::Updated,
@@ -24,19 +23,20 @@ pub(super) const META: &str = "#meta";
 impl Store {
     /// Creates the table with its TTL and its mark, if there is none of that name. Whether it was created.
     pub async fn create_table(&self) -> Result<bool, StoreError> {
-        let builder = self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
-        let created = builder
+        let call = self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
+        let call = call
             .attribute_definitions(attribute("service")?)
             .attribute_definitions(attribute("ip_port")?)
             .key_schema(key("service", KeyType::Hash)?)
-            .key_schema(key("ip_port", KeyType::Range)?)
-            .send()
-            .await;
-        let created = match created {
-            Ok(_) => true,
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => false,
-            Err(error) => return Err(failed("CreateTable", &error)),
+            .key_schema(key("ip_port", KeyType::Range)?);
+        let send = || async {
+            match call.clone().send().await {
+                Ok(_) => Ok(true),
+                Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => Ok(false),
+                Err(error) => Err(error),
+            }
         };
+        let created = self.plain("CreateTable", self.for_a_page(), send).await?;
         self.wait_active().await?;
         // Also for a table that was there: an earlier start may have failed between the two.
         self.enable_ttl().await?;
@@ -48,7 +48,7 @@ impl Store {
 
     async fn enable_ttl(&self) -> Result<(), StoreError> {
         let call = self.client.describe_time_to_live().table_name(&self.table);
-        let known = call.send().await.map_err(|e| failed("DescribeTimeToLive", &e))?;
+        let known = self.plain("DescribeTimeToLive", self.for_a_page(), || call.clone().send()).await?;
         let status = known.time_to_live_description.and_then(|ttl| ttl.time_to_live_status);
         if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
             return Ok(());
@@ -56,7 +56,7 @@ impl Store {
         let ttl = TimeToLiveSpecification::builder().attribute_name("expire_time").enabled(true).build();
         let ttl = ttl.map_err(|e| built("UpdateTimeToLive", &e))?;
         let call = self.client.update_time_to_live().table_name(&self.table).time_to_live_specification(ttl);
-        call.send().await.map(drop).map_err(|e| failed("UpdateTimeToLive", &e))
+        self.plain("UpdateTimeToLive", self.for_a_page(), || call.clone().send()).await.map(drop)
     }
 
     /// Leaves the mark, unless it is there.
@@ -73,7 +73,7 @@ impl Store {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let call = self.client.describe_table().table_name(&self.table);
-            let answer = call.send().await.map_err(|e| failed("DescribeTable", &e))?;
+            let answer = self.plain("DescribeTable", self.for_a_page(), || call.clone().send()).await?;
             let status = answer.table.and_then(|table| table.table_status);
             if status == Some(TableStatus::Active) {
                 return Ok(());

@@ -1,5 +1,7 @@
 //! The calls against the embedded emulator: what each condition lets through, and what it does not.
 
+mod trouble;
+
 use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -14,12 +16,13 @@ use super::{
 };
 use crate::{
     instance::{Content, Gone, Key, Origin, Override, Registration, Row, Standing, Status},
-    metrics::StoreCalls,
+    metrics::Metrics,
     replica::{Head, PageKey, ReplicaId, SLOTS},
 };
 
 struct Table {
     store: Store,
+    metrics: Metrics,
     _embedded: Embedded,
 }
 
@@ -36,9 +39,10 @@ const LIMIT: Duration = Duration::from_secs(10);
 async fn table() -> Table {
     let embedded = Embedded::start(":memory:").await.unwrap();
     let client = connect(Some(embedded.addr), LIMIT).await.unwrap();
-    let store = Store::new(client, "sds".into(), LIMIT, StoreCalls::default());
+    let metrics = Metrics::default();
+    let store = Store::new(client, "sds".into(), LIMIT, metrics.store_calls.clone());
     assert!(store.create_table().await.unwrap());
-    Table { store, _embedded: embedded }
+    Table { store, metrics, _embedded: embedded }
 }
 
 impl Table {
@@ -300,4 +304,52 @@ async fn a_call_that_is_refused_says_so_at_once() {
     let nowhere = Store { table: "nowhere".into(), ..table.store.clone() };
     let error = nowhere.full_read().await.unwrap_err();
     assert_eq!(error.kind, Trouble::Refused, "{error}");
+}
+
+/// What the metrics say of one kind of units.
+fn units(table: &Table, kind: &str) -> f64 {
+    let text = table.metrics.text();
+    let name = format!("sds_store_units_total{{kind=\"{kind}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0.0)
+}
+
+/// The figures follow DynamoDB's manual: a write costs the larger of the item before and after, by the kilobyte; a strong
+/// read the item, a Query or Scan the sum of its items, by four.
+#[tokio::test]
+async fn the_bill_is_what_the_store_tells() {
+    let table = table().await;
+    let mut before = (units(&table, "read"), units(&table, "write"));
+    let mut cost = |table: &Table| {
+        let after = (units(table, "read"), units(table, "write"));
+        let cost = (after.0 - before.0, after.1 - before.1);
+        before = after;
+        cost
+    };
+    let (replica, page) =
+        (ReplicaId::random(), |chunk, replica: &ReplicaId| PageKey { replica: replica.clone(), beat: 1, chunk });
+    table.registered(&key(1), 1, 1, Healthy).await;
+    assert_eq!(cost(&table), (0.0, 1.0), "a row");
+    table.write_page(&page(0, &replica), vec![1; 8000]).await.unwrap();
+    assert_eq!(cost(&table), (0.0, 8.0), "a page");
+    table.write_page(&page(0, &replica), vec![1]).await.unwrap();
+    assert_eq!(cost(&table), (0.0, 8.0), "a page that has shrunk");
+    table.write_page(&page(1, &replica), vec![1; 64 * 1024]).await.unwrap();
+    assert_eq!(cost(&table), (0.0, 65.0), "a whole page");
+    table.pages(&[page(0, &replica), page(1, &replica), page(2, &replica)]).await.unwrap();
+    assert_eq!(cost(&table), (1.0 + 17.0 + 1.0, 0.0), "pages, one of which is not there");
+    table.rows(&[key(1), key(2)]).await.unwrap();
+    assert_eq!(cost(&table), (2.0, 0.0), "rows, one of which is not there");
+    table.read(&key(1), soon()).await.unwrap();
+    assert_eq!(cost(&table), (1.0, 0.0), "a row");
+    table.heads().await.unwrap();
+    assert_eq!(cost(&table), (1.0, 0.0), "no header");
+    let empty = |id: ReplicaId| Head { ring: Vec::new(), ..head(&id, 1) };
+    for _ in 0..3 {
+        table.write_head(&empty(ReplicaId::random())).await.unwrap();
+    }
+    assert_eq!(cost(&table), (0.0, 3.0), "headers");
+    table.heads().await.unwrap();
+    assert_eq!(cost(&table), (1.0, 0.0), "small headers together");
+    table.full_read().await.unwrap();
+    assert_eq!(cost(&table), (17.0, 0.0), "the table");
 }

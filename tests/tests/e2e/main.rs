@@ -14,6 +14,7 @@ mod ecs;
 mod eds;
 mod events;
 mod explain;
+mod faults;
 mod flap;
 mod fleet;
 mod http;
