@@ -163,6 +163,24 @@ fn a_bad_proxy_header_closes() {
     });
 }
 
+/// A head of so many frames, each of 16 KB.
+async fn long_head(addr: SocketAddr, frames: usize) -> anyhow::Result<H2> {
+    let mut client = H2::connect(addr, &[]).await?;
+    let long = "y".repeat(16_000);
+    let whole = Frame::request(0, 1, "GET", "/livez", &[("x", &long)]);
+    client.send(&whole).await?;
+    // What comes behind the path and its like.
+    let start = Frame::request(0, 1, "GET", "/livez", &[]).payload.len();
+    for nth in 2..=frames {
+        let end = if nth == frames { flag::END_HEADERS } else { 0 };
+        // The rest may meet a closed door.
+        let _ = client.send(&Frame::new(kind::CONTINUATION, end, 1, &whole.payload[start..])).await;
+    }
+    Ok(client)
+}
+
+const ENHANCE_YOUR_CALM: u32 = 11;
+const REFUSED_STREAM: u32 = 7;
 const STREAMS: u16 = 3;
 const HEAD: u16 = 6;
 
@@ -184,17 +202,14 @@ fn http2_has_its_limits() {
                 .await?;
         }
         let refused = client.until(kind::RST_STREAM, SOON).await?;
-        ensure!((refused.stream, refused.reason()) == (129, Some(7)), "{refused:?}");
+        ensure!((refused.stream, refused.reason()) == (129, Some(REFUSED_STREAM)), "{refused:?}");
 
-        // A head that is larger than any.
-        let mut client = H2::connect(api.addr, &[]).await?;
-        let long = Frame::request(0, 1, "GET", "/livez", &[("x", &"y".repeat(12_000))]);
-        client.send(&long).await?;
-        for nth in 0..8 {
-            let end = if nth == 7 { flag::END_HEADERS } else { 0 };
-            let more = Frame::request(0, 1, "GET", "/livez", &[("x", &"y".repeat(12_000))]).payload.split_off(20);
-            client.send(&Frame::new(kind::CONTINUATION, end, 1, more)).await?;
-        }
+        // A head that is larger than any is answered, 431 (which no frame of ours can read); one that does not end is not.
+        let mut client = long_head(api.addr, 5).await?;
+        let answer = client.until(kind::HEADERS, SOON).await?;
+        ensure!(answer.stream == 1, "{answer:?}");
+        let goaway = long_head(api.addr, 50).await?.until(kind::GOAWAY, SOON).await?;
+        ensure!(goaway.reason() == Some(ENHANCE_YOUR_CALM), "{goaway:?}");
         api.get("/readyz").await?.expect(200).map(drop)
     });
 }
@@ -211,8 +226,7 @@ fn floods_end_their_connection_and_nothing_else() {
             let mut client = H2::connect(api.addr, &[]).await?;
             let _ = client.send_bytes(&flood).await;
             let goaway = client.until(kind::GOAWAY, SOON).await?;
-            // ENHANCE_YOUR_CALM
-            ensure!(goaway.reason() == Some(11), "{goaway:?}");
+            ensure!(goaway.reason() == Some(ENHANCE_YOUR_CALM), "{goaway:?}");
             client.until_closed(SOON).await
         };
         let pings = async {
