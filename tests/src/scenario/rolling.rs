@@ -1,5 +1,6 @@
 //! All replicas of the registry are restarted, one after the other, as an orchestrator does it (SIGTERM, wait, the next one
-//! once it is ready), under load through Envoys that know all of them, and an app is deployed meanwhile.
+//! once it is ready), under load through Envoys that know all of them, and an app is deployed meanwhile. Beside it a service
+//! that nobody touches is in every answer: one that lacks somebody for a moment may fail no request.
 
 use std::time::Duration;
 
@@ -7,18 +8,24 @@ use anyhow::ensure;
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
-use super::deploy::{self, LEASE, Outcome, REFRESH, ROUND, SERVICE, all_serve};
+use super::{
+    crowd::has_all,
+    deploy::{self, LEASE, Outcome, REFRESH, ROUND, SERVICE, all_serve},
+};
 use crate::{
     dynamo::Dynamo,
     ecs::{Ecs, Settings},
     envoy::{Envoy, HealthChecks, Setup},
+    fleet::{Fleet, Spec},
     load::{Load, Mix},
     replicas::{self, Replica, addrs},
     stage::Stage,
     wait::SOON,
+    watch::{Expected, Polls, Watch},
 };
 
 const REPLICAS: usize = 3;
+const OTHERS: &str = "others";
 /// In which it says that it is not ready, and still answers: Envoys look twice a second.
 const DELAY: (&str, &str) = ("SDS_SHUTDOWN_DELAY", "1500ms");
 
@@ -30,14 +37,28 @@ pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Resu
     let settings = Settings { replicas: addrs.clone(), ..Settings::new(addrs[0]) };
     let service = Ecs::new(stage, settings).service(plan.tasks);
     service.deploy(&plan.before, ROUND).await?;
+    let others = Fleet::start((0..10).map(|nth| Spec::new(OTHERS, nth)), &addrs, Duration::from_secs(1));
+    others.registered(SOON).await?;
+    replicas::agree(&replicas, OTHERS, 10, SOON).await?;
+    let expected = Expected::fleet(&others);
     let checks = [HealthChecks::Off, HealthChecks::On, HealthChecks::IgnoredOnRemoval];
     let envoys = checks.map(|checks| {
-        let setup = Setup { replicas: addrs.clone(), services: vec![SERVICE.to_owned()], refresh: REFRESH, checks };
+        let setup = Setup {
+            replicas: addrs.clone(),
+            services: [SERVICE, OTHERS].map(str::to_owned).into(),
+            refresh: REFRESH,
+            checks,
+        };
         async move { Envoy::set_up(stage, &setup).await }
     });
     let envoys = try_join_all(envoys).await?;
     all_serve(&envoys, plan.tasks).await?;
 
+    for envoy in &envoys {
+        has_all(envoy, &expected).await?;
+    }
+    let watch = Watch::over(&envoys, &expected);
+    let polls = Polls::start(&addrs, &expected, 2 * REPLICAS, Duration::from_millis(100));
     let targets: Vec<_> = envoys.iter().map(|envoy| envoy.listener).collect();
     let mix = Mix { rate, slow_every: 20, slow: Duration::from_secs(2) };
     let (load, start) = (Load::mixed(&targets, mix), Instant::now());
@@ -50,6 +71,8 @@ pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Resu
         load.flows(u64::from(rate)).await?;
     }
     let sent_for = start.elapsed();
+    watch.lost_nothing()?;
+    polls.seen().lost_nothing()?;
     let report = load.stop().await?;
     for envoy in &envoys {
         ensure!(envoy.stat("update_rejected").await? == 0, "an Envoy refused an answer");
