@@ -32,6 +32,7 @@ use crate::place;
 /// Runs one by its name.
 pub async fn run(name: &str) -> anyhow::Result<()> {
     match name {
+        "blackstart" => storedeath::start().await,
         "clocks" => clocks::run().await,
         "deaths" => deaths::run().await,
         "deploy" => deploy::run().await,
@@ -42,11 +43,16 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "outage" => outage::run().await,
         "poison" => poison::run().await,
         "polls" => polls::run().await,
+        "releases" => rolling::releases().await,
         "replicas" => replicas::run().await,
+        "rolling" => rolling::restarts().await,
         "silence" => silence::run().await,
         "size" => size::run().await,
         "stale" => stale::run().await,
-        _ => bail!("no soak '{name}'; there are: clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, replicas, silence, size, stale"),
+        "storedeath" => storedeath::death().await,
+        _ => bail!(
+            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath"
+        ),
     }
 }
 
