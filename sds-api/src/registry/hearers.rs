@@ -56,7 +56,8 @@ impl Hearers {
         let hearer = self.of(id, now);
         let Some(voice) = usize::from(hearer.0).checked_sub(1).and_then(|at| self.voices.get_mut(at)) else { return };
         voice.bye = bye;
-        if voice.beat != beat {
+        // A header may fall back behind one whose outcome its writer never learned: that is no step forward.
+        if voice.beat < beat {
             (voice.beat, voice.moved, voice.episode, voice.departed) = (beat, now, Duration::ZERO, false);
         }
     }
@@ -164,10 +165,23 @@ mod tests {
         let departed = |hearers: &mut Hearers, at| hearers.departed(Duration::from_secs(at));
         assert_eq!(departed(&mut hearers, 59), []);
         assert_eq!(departed(&mut hearers, 60), [left]);
-        assert_eq!(departed(&mut hearers, 3600), [dead.clone()]);
+        assert_eq!(departed(&mut hearers, 3600), std::slice::from_ref(&dead));
         assert_eq!(departed(&mut hearers, 9999), []);
         hearers.seen(&dead, 2, false, Duration::from_secs(10_000));
         assert_eq!(departed(&mut hearers, 13_600), [dead]);
+    }
+
+    #[test]
+    fn a_beat_that_falls_back_begins_no_new_stop() {
+        let mut hearers = Hearers::new(LEASES);
+        let id = ReplicaId::random();
+        hearers.seen(&id, 8, false, Duration::ZERO);
+        for second in 1..=60 {
+            hearers.pass(Duration::from_secs(1), Duration::from_secs(second));
+            hearers.seen(&id, 8 - second % 2, false, Duration::from_secs(second));
+        }
+        let hearer = hearers.of(&id, Duration::ZERO);
+        assert_eq!(hearers.stalled(hearer), Duration::from_secs(15));
     }
 
     #[test]

@@ -74,6 +74,7 @@ fn shrink(seed: u64, mut plan: Vec<(Ms, Event)>) -> Vec<(Ms, Event)> {
     plan
 }
 
+#[allow(clippy::disallowed_methods, reason = "the size of a test is no configuration of the program")]
 fn check(trouble: Trouble) {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let first = number("SDS_MODEL_SEED").unwrap_or(0);

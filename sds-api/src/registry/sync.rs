@@ -251,7 +251,8 @@ impl Loop {
         let folded = round.fold(&mut self.fold, mute, wall);
         self.sync.pulse.round();
         // One that hears and cannot tell: its clients had better speak to another.
-        self.sync.pulse.vouch(!(error.is_none() && mute));
+        let now = self.started.elapsed();
+        self.sync.pulse.vouch(!self.vouching.sends_away(error.is_none(), leases.flush(), leases.native, now));
         match error {
             None => {
                 if self.read {

@@ -43,15 +43,6 @@ impl Table {
         self.put(key, at, Standing::Gone(why), wall_ms)
     }
 
-    /// If the row is still the one that was read.
-    pub fn deregister_if(&mut self, read: &Row, why: Gone, wall_ms: u64) -> Write {
-        let same = |old: &Row| old.at.incarnation == read.at.incarnation && old.rev == read.rev;
-        if !self.rows.get(&read.key).is_some_and(same) {
-            return self.refused(&read.key);
-        }
-        self.put(&read.key, read.at, Standing::Gone(why), wall_ms)
-    }
-
     /// `rev = :seen AND attribute_not_exists(gone)`.
     pub fn mark_lost(&mut self, read: &Row) -> Write {
         let Some(row) = self.rows.get_mut(&read.key).filter(|row| row.rev == read.rev) else {
