@@ -1,4 +1,4 @@
-//! What was promised, checked four times a second against what each replica answers.
+//! What was promised, checked twice a second against what each replica answers.
 //!
 //! A replica is *settled* once nothing was wrong with it for [`SETTLE`]: its next rounds, and the full read that a hole in the
 //! announcements asks for, have ended. Promises about answers hold for settled replicas; that nothing is emptied, and that
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{
     net::Link,
-    sidecar::{Fate, Sidecar, Will},
+    sidecar::{Fate, Seen, Sidecar, Will},
     world::{LEASES, Ms, World, ms},
 };
 use crate::{
@@ -124,6 +124,7 @@ impl World {
             seen.lively = Some(now);
         }
         seen.heard_by.insert(r, (life, sent));
+        seen.owed |= owed;
         if !owed {
             seen.registered.get_or_insert(now);
             seen.acked = Some((now, at, status));
@@ -213,13 +214,15 @@ impl World {
         self.look_for_losses();
         for r in 0..self.replicas.len() {
             if self.replicas[r].mind.is_some() && self.replicas[r].stopped.is_none() {
-                self.check_publication(r);
+                if self.now.is_multiple_of(2000) {
+                    self.check_publication(r);
+                }
                 self.check_tombstones(r);
                 (0..self.sidecars.len()).for_each(|s| self.check_sidecar(r, s));
                 self.check_mass(r);
             }
         }
-        self.later(250, Self::watch);
+        self.later(500, Self::watch);
     }
 
     /// All that is believed to be in service is in the answers, and nothing else.
@@ -308,6 +311,8 @@ impl World {
             && self.is_here(s)
             && self.now >= self.oracle_since(r, acked) + VISIBLE
             && self.is_full_again()
+            && (!seen.owed
+                || acked > self.oracle.unwell.values().max().map_or(0, |last| last + 2 * ms(LEASES.heartbeat())))
         {
             // What was told 200 is known to all.
             let shown = known_row.as_ref().is_some_and(|row| {
@@ -434,9 +439,15 @@ impl World {
     pub fn mass_ends(&mut self) {
         self.oracle.mass = None;
         for s in 0..self.sidecars.len() {
-            self.sidecars[s].cut = false;
-            self.sidecars[s].seen.lively = None;
+            self.heard_again(s);
         }
+    }
+
+    /// Its requests arrive again: what it was told before may be forgotten.
+    pub fn heard_again(&mut self, s: usize) {
+        let sidecar = &mut self.sidecars[s];
+        sidecar.cut = false;
+        sidecar.seen = Seen { last_word: sidecar.seen.last_word, ..Seen::default() };
     }
 
     /// Replicas that can read agree, once nothing happens any more.

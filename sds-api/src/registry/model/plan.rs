@@ -35,6 +35,7 @@ pub enum Event {
     Weigh(usize, i64),
     Reuse(usize, i64),
     Override(usize, Option<i64>),
+    Hang(usize, Ms),
     // A replica.
     Crash(usize, Ms),
     Stop(usize, Ms),
@@ -87,8 +88,8 @@ fn tenant(rng: &mut fastrand::Rng) -> Event {
         8..11 => Event::Flip(slot),
         11..13 => Event::Weigh(slot, rng.i64(1..100)),
         13..18 => Event::Reuse(slot, skew(rng)),
-        18 => Event::Override(slot, Some(rng.i64(1..100))),
-        _ => Event::Override(slot, None),
+        18 => Event::Override(slot, rng.bool().then(|| rng.i64(1..100))),
+        _ => Event::Hang(slot, rng.u64(5_000..60_000)),
     }
 }
 
@@ -180,6 +181,12 @@ impl World {
                 };
                 let word = weight.map(word);
                 self.soon(r, 1, move |world| world.set_override(r, key(slot), word));
+            }
+            // SIGSTOP: nothing of it arrives, and then it goes on.
+            Event::Hang(slot, span) => {
+                let Some(s) = self.tenant(slot) else { return };
+                self.sidecars[s].cut = true;
+                self.later(span, move |world| world.heard_again(s));
             }
             Event::Crash(r, span) => {
                 self.unwell(r);

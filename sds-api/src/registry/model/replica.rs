@@ -288,7 +288,12 @@ impl World {
             self.mind(r).paying.insert(key.clone());
             let wall = self.wall(r).millis();
             let op = move |world: &mut Self| match &row.standing {
-                Standing::In(registration) => world.table.register(&row.key, row.at, registration, wall),
+                Standing::In(registration) => {
+                    let written = world.table.register(&row.key, row.at, registration, wall);
+                    // The others cannot tell it from a word that was just spoken.
+                    world.landed(&row.key, row.at, &written);
+                    written
+                }
                 Standing::Gone(why) => world.table.deregister(&row.key, row.at, *why, wall),
             };
             self.call(r, Access::Write, op, move |world, written| {

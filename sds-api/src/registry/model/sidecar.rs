@@ -60,6 +60,8 @@ pub struct Seen {
     pub registered: Option<Ms>,
     /// Its last one: when it was sent and when it came, what it said.
     pub acked: Option<(Ms, Sequence, Status)>,
+    /// It was told 202: until two heartbeats after the store's return, what it says later may be overtaken by that.
+    pub owed: bool,
     /// The newest sign of life that all must know by now.
     pub told: Option<Ms>,
     /// The newest that one replica heard itself.
