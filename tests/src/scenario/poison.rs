@@ -82,13 +82,14 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
     table.put(good_row("a/b", "10.0.9.2:80")).await?;
     strangers(&table).await?;
     let bad = kinds.len() + 1;
+    until("the log to name each row", SOON, async || {
+        for (kind, service) in kinds.iter().zip(&names) {
+            ensure!(api.process.log().find(&format!("\"{service}/")).is_some(), "{service}: {kind}");
+        }
+        Ok(())
+    })
+    .await?;
     counted(&api, bad).await?;
-    for service in &names {
-        ensure!(
-            api.process.log().find(&format!("\"{service}/")).is_some(),
-            "the log does not name the row of {service}"
-        );
-    }
     let wanted = |service: &str, restarted: bool| {
         // Who was only found in the table is no sign of life, but for the read at the start.
         usize::from(GOOD) + usize::from(service == FOREIGN || (service == NEWER && restarted))

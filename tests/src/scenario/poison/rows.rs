@@ -103,7 +103,6 @@ fn others() -> Vec<(&'static str, Option<AttributeValue>)> {
         ("incarnation", Some(n(-1))),
         ("incarnation", Some(n(0))),
         ("incarnation", Some(AttributeValue::Null(true))),
-        ("gone", Some(n(1))),
         ("origin", Some(lists(s("native")))),
         ("task", Some(s("a\u{1b}[2J"))),
         ("revision", Some(s(&"x".repeat(390_000)))),
