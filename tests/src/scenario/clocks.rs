@@ -85,7 +85,7 @@ impl Trouble {
 /// What is played.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan<'a> {
-    /// Without a heartbeat; at least 3 s, because a registrant waits 2 s for an answer.
+    /// Without a heartbeat; at least 4.5 s, because a registrant waits 2 s for an answer, whatever the lease.
     pub lease: Duration,
     /// Which ones, and how long each lasts.
     pub troubles: &'a [(Trouble, Duration)],

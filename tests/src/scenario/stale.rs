@@ -98,10 +98,14 @@ async fn tell(replicas: &[Replica], stories: &[Story]) -> anyhow::Result<usize> 
     for replica in replicas {
         replica.gate.release();
     }
+    let spoken = |story: &Story| story.end != End::Silent;
+    until("last words to be told", SOON, async || equal(&apis, stories, spoken).await).await?;
     let late = stories.iter().flat_map(|story| story.late.iter().map(|request| send(&apis, story, request)));
     stream::iter(late).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
-    until("the answers to equal the model", 2 * LEASE + SOON, async || equal(&apis, stories).await).await?;
-    throughout("the answers equal the model", LEASE / 3, async || equal(&apis, stories).await).await?;
+    // Who comes back would be there for a lease only.
+    let right = throughout("what is late changes nothing", LEASE / 2, async || equal(&apis, stories, spoken).await);
+    right.await?;
+    until("the answers to equal the model", 2 * LEASE + SOON, async || equal(&apis, stories, |_| true).await).await?;
     alive.shutdown().await;
     // Room for the next wave.
     let goodbyes = stories.iter().map(async |story| {
@@ -154,15 +158,15 @@ async fn heartbeats(addrs: Vec<SocketAddr>, story: Story, mut seq: u64) {
     }
 }
 
-/// Each replica answers what the model says.
-async fn equal(apis: &[&Api], stories: &[Story]) -> anyhow::Result<()> {
+/// Each replica answers what the model says of some stories.
+async fn equal(apis: &[&Api], stories: &[Story], of: impl Fn(&Story) -> bool) -> anyhow::Result<()> {
     let mut services: Vec<_> = stories.iter().map(|story| story.service.as_str()).collect();
     services.sort_unstable();
     services.dedup();
     for api in apis {
         for service in &services {
             let instances = api.instances(service).await?;
-            for story in stories.iter().filter(|story| story.service == *service) {
+            for story in stories.iter().filter(|story| story.service == *service && of(story)) {
                 let told = instances.get(&story.at).map(|told| {
                     let number = |name: &str| told[name].as_u64().unwrap_or(0);
                     (number("incarnation"), number("weight"), told["status"].as_str().unwrap_or_default().to_owned())

@@ -9,7 +9,7 @@ use crate::alone;
 #[test]
 fn wrong_clocks_and_a_replica_in_trouble_lose_nobody_and_keep_no_dead() {
     alone("wrong_clocks_and_a_replica_in_trouble_lose_nobody_and_keep_no_dead", async |stage| {
-        let (lease, long) = (Duration::from_secs(3), Duration::from_millis(6500));
+        let (lease, long) = (Duration::from_millis(4500), Duration::from_secs(9));
         // Who is cut off for a lease is forgiven its silence.
         let troubles = &[(Trouble::Frozen, long), (Trouble::WritesFail, long), (Trouble::Cut, lease)];
         let plan = Plan { lease, troubles };
