@@ -1,5 +1,6 @@
 //! Instructions per request, the one figure that a noisy machine does not move: a server runs under callgrind, is warmed
-//! up, its counters are set to zero, and what stands in them after a known number of requests is those requests' cost.
+//! up, its counters are set to zero, and what stands in them after a known number of requests is those requests' cost,
+//! less what the server does by itself in as much time.
 //!
 //! The requests come over several connections, as polls do: one alone would make the server fall asleep and wake up for
 //! each of them.
@@ -9,7 +10,10 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 use anyhow::{Context, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::Client;
-use tokio::process::Command;
+use tokio::{
+    process::Command,
+    time::{Instant, sleep},
+};
 
 use crate::{http, process::Process, programs::bare};
 
@@ -33,15 +37,24 @@ pub async fn per_request(process: Process, addr: SocketAddr, path: &str, out: &P
     let pid = process.pid().context("it has ended")?;
     ask(&client, &url, WARM).await?;
     control("--zero", pid).await?;
+    let start = Instant::now();
     ask(&client, &url, REQUESTS).await?;
+    let took = start.elapsed();
+    let asked = dumped(out, 1, pid).await?;
+    sleep(took).await;
+    let idle = dumped(out, 2, pid).await?;
+    Ok((asked - idle) / f64::from(REQUESTS))
+}
+
+/// What was counted since the last time; valgrind numbers the dumps of a process.
+async fn dumped(out: &Path, nth: u32, pid: u32) -> anyhow::Result<f64> {
     control("--dump", pid).await?;
-    // The first dump of a process has this name.
-    let dump = out.with_extension("out.1");
+    let dump = out.with_extension(format!("out.{nth}"));
     let result = fs::read_to_string(&dump).with_context(|| format!("no {}", dump.display()))?;
     fs::remove_file(dump)?;
     let total =
         result.lines().find_map(|line| line.strip_prefix("totals: ")).context("no total in callgrind's result")?;
-    Ok(total.trim().parse::<f64>()? / f64::from(REQUESTS))
+    Ok(total.trim().parse()?)
 }
 
 async fn ask(client: &Client, url: &str, n: u32) -> anyhow::Result<()> {
