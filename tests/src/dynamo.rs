@@ -41,8 +41,12 @@ impl Dynamo {
 
     /// Starts one that keeps its data in a file of the stage.
     pub async fn on_file(stage: &Stage) -> anyhow::Result<Self> {
-        let data = stage.file("dynamo.sqlite").to_string_lossy().into_owned();
-        Self::start(stage, "127.0.0.1:0", data).await
+        Self::start(stage, "127.0.0.1:0", Self::file(stage)).await
+    }
+
+    /// The file of [`Self::on_file`].
+    pub fn file(stage: &Stage) -> String {
+        stage.file("dynamo.sqlite").to_string_lossy().into_owned()
     }
 
     async fn start(stage: &Stage, addr: &str, data: String) -> anyhow::Result<Self> {

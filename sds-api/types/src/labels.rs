@@ -3,16 +3,19 @@
 //! None of it routes by itself, but all of it reaches every Envoy and every log, so its size is bounded and control
 //! characters are refused.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::error::{Invalid, shown};
 
 /// Text of at most `MAX` characters without control characters; empty means "not said".
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct Label<const MAX: usize>(String);
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Label<const MAX: usize>(Arc<str>);
 
 /// What runs: an image tag, a commit, a task definition's revision.
 pub type Revision = Label<256>;
@@ -23,10 +26,11 @@ pub type TaskArn = Label<512>;
 
 impl<const MAX: usize> Label<MAX> {
     /// Checks `text`; an error names `field`.
-    pub fn parse(field: &'static str, text: impl Into<String>) -> Result<Self, Invalid> {
-        let text = text.into();
-        match flaw(&text, MAX) {
-            None => Ok(Self(text)),
+    pub fn parse(field: &'static str, text: impl AsRef<str>) -> Result<Self, Invalid> {
+        let text = text.as_ref();
+        match flaw(text, MAX) {
+            None if text.is_empty() => Ok(Self::default()),
+            None => Ok(Self(text.into())),
             Some(flaw) => Err(Invalid::new("InvalidText", field, format!("{field} {flaw}"))),
         }
     }
@@ -39,6 +43,20 @@ impl<const MAX: usize> Label<MAX> {
     /// Whether nothing was said.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Keeps one copy of what many say.
+    pub fn share(&mut self, words: &mut HashSet<Arc<str>>) {
+        match words.get(&self.0) {
+            Some(word) => self.0 = word.clone(),
+            None => drop(words.insert(self.0.clone())),
+        }
+    }
+}
+
+impl<const MAX: usize> Serialize for Label<MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
@@ -135,6 +153,15 @@ mod tests {
         assert!(Label::<3>::parse("zone", "äöü").is_ok());
         assert!(Label::<3>::parse("zone", "abcd").is_err());
         assert!(Label::<9>::parse("zone", "a\u{1b}[2J").is_err());
+    }
+
+    #[test]
+    fn what_many_say_is_kept_once() {
+        let mut words = HashSet::new();
+        let mut labels = ["v1", "v1", ""].map(|text| Label::<9>::parse("revision", text).unwrap());
+        labels.iter_mut().for_each(|label| label.share(&mut words));
+        assert!(Arc::ptr_eq(&labels[0].0, &labels[1].0) && words.len() == 2);
+        assert_eq!(labels.map(|label| label.0.to_string()), ["v1", "v1", ""]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A large fleet: a registry that starts on a table of many services and one that is very large. What it answers, how soon
 //! it is ready, and how much memory it needs for that.
 //!
-//! The rows are written straight into the file of the embedded store, so its emulator is part of the process that is
-//! measured: a replica on DynamoDB needs less.
+//! The rows are written straight into the file of the store, which is a process of its own: what is measured is a replica
+//! as it stands before DynamoDB.
 
 use std::{fs, time::Duration};
 
@@ -11,12 +11,19 @@ use dynoxide::{AttributeValue, Database, Item};
 use serde_json::{Value, json};
 use tokio::{task::spawn_blocking, time::Instant};
 
-use crate::{api::Api, clock, process::Process, stage::Stage, wait::until};
+use crate::{
+    api::Api,
+    clock,
+    dynamo::Dynamo,
+    process::Process,
+    replicas::{Replica, TABLE},
+    stage::Stage,
+    wait::until,
+};
 
 const BIG: &str = "big";
 const REGION: &str = "eu-central-1";
 const ZONES: [&str; 3] = ["eu-central-1a", "eu-central-1b", "eu-central-1c"];
-const TABLE: &str = "sds";
 
 /// What is played.
 #[derive(Debug, Clone, Copy)]
@@ -46,12 +53,12 @@ pub struct Outcome {
 
 /// Plays it; an error names what was not kept.
 pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
-    let file = stage.file("fleet.sqlite").to_string_lossy().into_owned();
-    let data = file.clone();
+    let data = Dynamo::file(stage);
     spawn_blocking(move || write(&data, plan)).await?.context("writing the fleet")?;
+    let store = Dynamo::on_file(stage).await?;
     let start = Instant::now();
     // Nobody of them speaks: the lease must outlast the play.
-    let api = Api::start_unready(stage, &[("SDS_DATA", &file), ("SDS_LEASE", "10m")]).await?;
+    let Replica { api, .. } = &Replica::start(stage, store.addr, &[("SDS_LEASE", "10m")]).await?;
     until("it to be ready", plan.ready, async || api.get("/readyz").await?.expect(200)).await?;
     let ready = start.elapsed();
 
@@ -62,9 +69,9 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
     }
     ensure!(api.metric("sds_bad_rows").await? == 0.0, "bad rows");
     for service in [0, plan.services / 2, plan.services - 1] {
-        answers(&api, &name(service), plan.each).await?;
+        answers(api, &name(service), plan.each).await?;
     }
-    let eds = answers(&api, BIG, plan.big).await?;
+    let eds = answers(api, BIG, plan.big).await?;
     let resident = resident(&api.process)?;
     if let Some(most) = plan.memory {
         ensure!(

@@ -21,10 +21,7 @@ pub async fn run() -> anyhow::Result<()> {
     let seen = size::play(&stage, plan).await.inspect_err(|_| say(stage.log_book().tails()))?;
     let [now, most] = seen.resident.map(|bytes| bytes >> 20);
     say(format!("ready after {:.2?} (goal {READY:?})", seen.ready));
-    say(format!(
-        "resident {now} MiB with the emulator and its file's cache, at most {most} MiB (goal {})",
-        MEMORY >> 20
-    ));
+    say(format!("resident {now} MiB, at most {most} MiB (goal {})", MEMORY >> 20));
     say(format!("EDS of the large service: {:.0?}", seen.eds));
     Ok(())
 }
