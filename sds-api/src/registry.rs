@@ -6,6 +6,7 @@
 //!                        `-- "heard": answered at once, no store call
 //! ```
 
+mod alarm;
 mod chores;
 mod cursors;
 mod doubts;
@@ -29,6 +30,7 @@ mod ring;
 mod round;
 mod snapshot;
 mod sync;
+mod turns;
 mod voice;
 mod vouching;
 
@@ -62,6 +64,7 @@ use herald::Herald;
 use judge::Verdict;
 use pulse::Pulse;
 use sync::{Command, Sync};
+use turns::Turns;
 
 /// Why a write was not made.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +129,7 @@ pub struct Registry {
     pulse: Arc<Pulse>,
     herald: Herald,
     doubts: Doubts,
+    turns: Turns,
     commands: mpsc::Sender<Command>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     events: Events,
@@ -161,7 +165,8 @@ impl Registry {
             snapshots: outbox,
         };
         tokio::spawn(sync.run());
-        Self { store, leases, metrics, pulse, herald, doubts, commands, snapshots, events }
+        let turns = Turns::default();
+        Self { store, leases, metrics, pulse, herald, doubts, turns, commands, snapshots, events }
     }
 
     /// Tells the other replicas all that is known here, and that this one ends; whether they can know it.

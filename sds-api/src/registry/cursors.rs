@@ -1,6 +1,7 @@
 //! How far this replica has read each other one: which rows and pages a look at the headers makes it want.
 //!
-//! - First sight of a replica is the baseline: its whole ring is new, its older pages are no evidence.
+//! - First sight of a replica is the baseline: its whole ring is new, its older pages are no evidence. If its ring is not all
+//!   that it ever said, the whole table is read, unless this replica itself has just begun with that.
 //! - Later, the numbers tell what is new since; a hole in them means that announcements were missed, and the whole table
 //!   is read. So is it when this replica's own header is gone: somebody wiped the table.
 //! - Nothing counts as read before all of it was: a round that fails half-way is made again.
@@ -32,8 +33,10 @@ pub struct Cursors {
 /// What a look at the headers asks for.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// Rows that were announced.
+    /// Rows that were announced, and those in doubt.
     pub keys: Vec<Key>,
+    /// Who announced them.
+    pub tellers: HashMap<Key, ReplicaId>,
     /// The first chunk of each flush.
     pub pages: Vec<PageKey>,
     /// Announcements were missed.
@@ -44,6 +47,15 @@ pub struct Wanted {
     pub doubted: Doubted,
     own_seen: bool,
     next: Vec<(ReplicaId, Cursor)>,
+}
+
+impl Wanted {
+    fn hear(&mut self, ring: impl Iterator<Item = (u64, Key)>, from: &ReplicaId) {
+        for (_, key) in ring {
+            self.tellers.insert(key.clone(), from.clone());
+            self.keys.push(key);
+        }
+    }
 }
 
 impl Cursors {
@@ -62,12 +74,16 @@ impl Cursors {
             }
             let Head { id, hseq, beat, ring_n, ring, bye } = head;
             match self.read.get(&id) {
-                None => wanted.keys.extend(ring.into_iter().map(|(_, key)| key)),
+                None => {
+                    // One that came while this one ran, and had more to say than a ring holds.
+                    wanted.full_read |= self.own_seen && (ring.len() as u64) < ring_n;
+                    wanted.hear(ring.into_iter(), &id);
+                }
                 Some(known) if hseq < known.hseq => continue,
                 Some(known) => {
                     let new: Vec<_> = ring.into_iter().filter(|(n, _)| *n > known.ring_n).collect();
                     wanted.full_read |= (new.len() as u64) < ring_n.saturating_sub(known.ring_n);
-                    wanted.keys.extend(new.into_iter().map(|(_, key)| key));
+                    wanted.hear(new.into_iter(), &id);
                     let from = known.beat.saturating_add(1).max(beat.saturating_sub(SLOTS - 1));
                     let page = |beat| PageKey { replica: id.clone(), beat, chunk: 0 };
                     wanted.pages.extend((from..=beat).map(page));
@@ -135,6 +151,24 @@ mod tests {
         looked(&mut cursors, &[head(&other, 1, 1, &[1])]);
         assert_eq!(looked(&mut cursors, &[head(&other, 2, 1, &[3])]), (vec![3], vec![], true));
         assert_eq!(looked(&mut cursors, &[head(&other, 3, 1, &[3, 4])]), (vec![4], vec![], false));
+    }
+
+    #[test]
+    fn first_sight_of_one_that_said_more_than_its_ring_holds_asks_for_a_full_read_unless_one_has_just_begun() {
+        let (own, other) = (ReplicaId::random(), ReplicaId::random());
+        let mut cursors = Cursors::new(own.clone());
+        assert!(!looked(&mut cursors, &[head(&own, 1, 1, &[]), head(&other, 9, 9, &[8, 9])]).2);
+        let (whole, trimmed) = (ReplicaId::random(), ReplicaId::random());
+        assert!(!looked(&mut cursors, &[head(&own, 2, 2, &[]), head(&whole, 1, 1, &[1, 2])]).2);
+        assert!(looked(&mut cursors, &[head(&own, 3, 3, &[]), head(&trimmed, 1, 1, &[8, 9])]).2);
+    }
+
+    #[test]
+    fn each_announcement_has_its_teller() {
+        let (one, other) = (ReplicaId::random(), ReplicaId::random());
+        let wanted = Cursors::new(ReplicaId::random())
+            .look(vec![head(&one, 1, 1, &[1]), head(&other, 1, 1, &[2])], Doubted::default());
+        assert_eq!(wanted.tellers, HashMap::from([(key(1), one), (key(2), other)]));
     }
 
     #[test]

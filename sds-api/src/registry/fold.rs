@@ -20,6 +20,7 @@ mod sweep;
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -47,12 +48,21 @@ pub use sweep::Swept;
 pub enum Source {
     /// A write that was just made here.
     Written,
-    /// A write that another replica announced.
-    Announced,
+    /// A write that another replica announced, which heard it.
+    Announced(Hearer),
     /// The read at the start, or the snapshot that stands in for it.
     Start,
     /// A repair read, or a row that stood in a write's way.
     Read,
+}
+
+/// What a full read brought.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Rows that were not known, or not so new.
+    pub news: Vec<Key>,
+    /// How many the table lacks that it had when it was read before.
+    pub missed: usize,
 }
 
 /// One row and what is believed of it.
@@ -60,6 +70,8 @@ pub enum Source {
 pub struct Known {
     /// As the store has it or, if it is owed, as the store will have it.
     pub row: Row,
+    /// What names it in pages, made once and not with each heartbeat.
+    hash: VouchHash,
     /// The store was seen without it, or with an older one.
     pub dirty: bool,
     /// Changed here while the store was away, and not written yet.
@@ -88,13 +100,18 @@ struct Heard {
     seq: u64,
 }
 
+/// Boxed, because a tree's nodes stand half empty.
+type Services = HashMap<ServiceName, BTreeMap<Endpoint, Box<Known>>>;
+
 /// All rows.
 #[derive(Debug)]
 pub struct Fold {
     leases: Leases,
     clock: LeaseClock,
     hearers: Hearers,
-    services: HashMap<ServiceName, BTreeMap<Endpoint, Known>>,
+    services: Services,
+    /// What many instances say of themselves, once.
+    words: HashSet<Arc<str>>,
     by_hash: HashMap<VouchHash, Key>,
     /// Whom others heard and nobody here knows: the row may come later than the page.
     strangers: HashMap<VouchHash, Heard>,
@@ -114,7 +131,8 @@ impl Fold {
             leases,
             clock: LeaseClock::new(leases),
             hearers: Hearers::new(leases),
-            services: HashMap::new(),
+            services: Services::new(),
+            words: HashSet::new(),
             by_hash: HashMap::new(),
             strangers: HashMap::new(),
             changed: HashSet::new(),
@@ -145,20 +163,21 @@ impl Fold {
 
     /// What is known of a key.
     pub fn known(&self, key: &Key) -> Option<&Known> {
-        self.services.get(&key.service)?.get(&key.endpoint)
+        self.services.get(&key.service)?.get(&key.endpoint).map(Box::as_ref)
     }
 
     fn known_mut(&mut self, key: &Key) -> Option<&mut Known> {
-        self.services.get_mut(&key.service)?.get_mut(&key.endpoint)
+        self.services.get_mut(&key.service)?.get_mut(&key.endpoint).map(Box::as_mut)
     }
 
     /// Takes in a row, unless what is known is as new; whether it was taken.
-    pub fn row(&mut self, row: Row, source: Source, wall: Timestamp) -> bool {
-        let service = row.key.service.clone();
-        let old = self.known(&row.key);
-        if old.is_some_and(|old| is_stale(old, &row, source)) {
+    pub fn row(&mut self, mut row: Row, source: Source, wall: Timestamp) -> bool {
+        if self.known(&row.key).is_some_and(|old| is_stale(old, &row, source)) {
             return false;
         }
+        self.share(&mut row);
+        let service = row.key.service.clone();
+        let old = self.known(&row.key);
         let unheard = |old: &Known| {
             let behind =
                 old.row.at.incarnation != row.at.incarnation || old.heard.is_none_or(|heard| heard.seq < row.at.seq);
@@ -172,15 +191,16 @@ impl Fold {
         let lost = row.registration().is_some_and(|standing| standing.lost);
         let alive = !lost
             && match source {
-                Source::Written | Source::Announced => old.is_none_or(unheard),
+                Source::Written | Source::Announced(_) => old.is_none_or(unheard),
                 Source::Start => row.registration().is_some(),
                 Source::Read => false,
             };
-        let heard = Heard { at: self.clock.now(), by: Hearer::SELF, stalled: Duration::ZERO, wall, seq: row.at.seq };
+        let by = if let Source::Announced(by) = source { by } else { Hearer::SELF };
+        let heard = Heard { at: self.clock.now(), by, stalled: self.hearers.stalled(by), wall, seq: row.at.seq };
         let kept = old.filter(|old| old.row.at.incarnation == row.at.incarnation);
         // Of a new incarnation, a page may have told before.
-        let stranger =
-            if kept.is_none() { self.strangers.get(&VouchHash::of(&row.key, row.at.incarnation)) } else { None };
+        let hash = kept.map_or_else(|| VouchHash::of(&row.key, row.at.incarnation), |old| old.hash);
+        let stranger = self.strangers.get(&hash).filter(|_| kept.is_none());
         let stranger = stranger.map(|heard| Heard { seq: row.at.seq, ..*heard });
         let fresh = alive || stranger.is_some_and(|heard| self.since(heard) < self.lease_of(&row));
         let known = Known {
@@ -193,19 +213,19 @@ impl Fold {
             owed: false,
             overridden: false,
             reads: self.reads,
+            hash,
             row,
         };
         let was_served = old.is_some_and(|old| old.served);
-        let incarnation = old.map(|old| old.row.at.incarnation);
+        let former = old.map(|old| old.hash);
         if known.served || was_served {
             self.changed.insert(service);
         }
-        if incarnation != Some(known.row.at.incarnation) {
-            if let Some(former) = incarnation {
-                self.by_hash.remove(&VouchHash::of(&known.row.key, former));
+        if former != Some(hash) {
+            if let Some(former) = former {
+                self.by_hash.remove(&former);
             }
             if !known.row.is_foreign() {
-                let hash = VouchHash::of(&known.row.key, known.row.at.incarnation);
                 self.strangers.remove(&hash);
                 self.by_hash.insert(hash, known.row.key.clone());
             }
@@ -215,31 +235,48 @@ impl Fold {
         true
     }
 
+    /// Most instances of a service say the same of themselves.
+    fn share(&mut self, row: &mut Row) {
+        if let Some((name, _)) = self.services.get_key_value(&row.key.service) {
+            row.key.service = name.clone();
+        }
+        if let Some(standing) = row.registration_mut() {
+            let content = Arc::make_mut(&mut standing.content);
+            content.revision.share(&mut self.words);
+            content.locality.region.share(&mut self.words);
+            content.locality.zone.share(&mut self.words);
+            content.service_repo_name.share(&mut self.words);
+        }
+    }
+
     /// A full read begins: what changes from here on it may have missed.
     pub fn read_begins(&mut self) {
         self.reads += 1;
     }
 
-    /// Takes in the read that began last, complete; returns what was news. Rows that it should have had become dirty, and are
+    /// Takes in the read that began last, complete. Rows that it should have had become dirty, and are
     /// forgotten if they are not in service: silence or a tombstone removed them, and the store's garbage collection took the
     /// rest.
-    pub fn read(&mut self, rows: Vec<Row>, source: Source, wall: Timestamp) -> Vec<Key> {
+    pub fn read(&mut self, rows: Vec<Row>, source: Source, wall: Timestamp) -> Found {
         let found: HashMap<&Key, Order> = rows.iter().map(|row| (&row.key, row.order())).collect();
+        let mut missed = 0;
         let begun = self.reads;
         let by_hash = &mut self.by_hash;
         for known in self.services.values_mut() {
             known.retain(|_, known| {
-                let missed =
+                let lacks =
                     known.reads < begun && found.get(&known.row.key).is_none_or(|order| *order < known.row.order());
-                known.dirty |= missed && !known.row.is_foreign();
-                let keep = !missed || known.served || known.owed;
+                missed += usize::from(lacks && !known.dirty);
+                known.dirty |= lacks && !known.row.is_foreign();
+                let keep = !lacks || known.served || known.owed;
                 if !keep {
-                    by_hash.remove(&VouchHash::of(&known.row.key, known.row.at.incarnation));
+                    by_hash.remove(&known.hash);
                 }
                 keep
             });
         }
         self.services.retain(|_, rows| !rows.is_empty());
+        self.words.retain(|word| Arc::strong_count(word) > 1);
         let mut news = Vec::new();
         for row in rows {
             let key = (source == Source::Read && !row.is_foreign()).then(|| row.key.clone());
@@ -247,7 +284,7 @@ impl Fold {
                 news.extend(key);
             }
         }
-        news
+        Found { news, missed }
     }
 
     /// Living rows whose store entry the garbage collection would take within `left` from `wall`; each is taken
@@ -286,15 +323,17 @@ fn is_stale(old: &Known, row: &Row, source: Source) -> bool {
         // Another request may have met this very write in the store and brought the row here first.
         Ordering::Equal => match source {
             Source::Written => false,
-            Source::Announced => row.registration().is_none() || old.heard.is_some_and(|heard| heard.seq >= row.at.seq),
+            Source::Announced(_) => {
+                row.registration().is_none() || old.heard.is_some_and(|heard| heard.seq >= row.at.seq)
+            }
             Source::Start | Source::Read => true,
         },
         Ordering::Greater => !rewritten,
     }
 }
 
-fn rows_insert(services: &mut HashMap<ServiceName, BTreeMap<Endpoint, Known>>, known: Known) {
-    services.entry(known.row.key.service.clone()).or_default().insert(known.row.key.endpoint, known);
+fn rows_insert(services: &mut Services, known: Known) {
+    services.entry(known.row.key.service.clone()).or_default().insert(known.row.key.endpoint, Box::new(known));
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ struct Voice {
     /// On the lease clock: when the beat moved last.
     moved: Duration,
     bye: bool,
+    /// Its beat was seen to move, so it lived while this replica did.
+    lived: bool,
     /// Of this stop, forgiven so far.
     episode: Duration,
     /// Of all stops.
@@ -58,6 +60,7 @@ impl Hearers {
         voice.bye = bye;
         // A header may fall back behind one whose outcome its writer never learned: that is no step forward.
         if voice.beat < beat {
+            voice.lived |= voice.beat > 0;
             (voice.beat, voice.moved, voice.episode, voice.departed) = (beat, now, Duration::ZERO, false);
         }
     }
@@ -73,6 +76,7 @@ impl Hearers {
             beat: 0,
             moved: now,
             bye: false,
+            lived: false,
             episode: Duration::ZERO,
             stalled: Duration::ZERO,
             departed: false,
@@ -82,15 +86,19 @@ impl Hearers {
         Hearer(next)
     }
 
-    /// Lets time pass on the lease clock.
-    pub fn pass(&mut self, step: Duration, now: Duration) {
+    /// Lets time pass on the lease clock; whether one that lived has stopped now, without a goodbye. It may have left writes
+    /// in the table of which it told nobody.
+    pub fn pass(&mut self, step: Duration, now: Duration) -> bool {
+        let mut stopped = false;
         for voice in self.voices.iter_mut().filter(|voice| !voice.bye) {
             if now.saturating_sub(voice.moved) >= self.patience {
                 let more = step.min(self.cap.saturating_sub(voice.episode));
+                stopped |= voice.lived && voice.episode.is_zero() && !more.is_zero();
                 voice.episode += more;
                 voice.stalled += more;
             }
         }
+        stopped
     }
 
     /// Replicas that will not speak again, each told once: their headers would be read for ever, or until DynamoDB's garbage
@@ -185,13 +193,26 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_is_told_once_and_only_of_one_that_was_seen_alive() {
+        let stops = |beats: &[u64]| {
+            let mut hearers = Hearers::new(LEASES);
+            let id = ReplicaId::random();
+            beats.iter().for_each(|beat| hearers.seen(&id, *beat, false, Duration::ZERO));
+            (1..=60).filter(|second| hearers.pass(Duration::from_secs(1), Duration::from_secs(*second))).count()
+        };
+        assert_eq!([stops(&[7]), stops(&[7, 8])], [0, 1]);
+    }
+
+    #[test]
     fn each_stop_has_a_bound_of_its_own() {
         let mut hearers = Hearers::new(LEASES);
         let id = ReplicaId::random();
         for beat in 1..=3 {
             let start = Duration::from_secs(beat * 100);
             hearers.seen(&id, beat, false, start);
-            (1..=60).for_each(|second| hearers.pass(Duration::from_secs(1), start + Duration::from_secs(second)));
+            for second in 1..=60 {
+                hearers.pass(Duration::from_secs(1), start + Duration::from_secs(second));
+            }
         }
         let hearer = hearers.of(&id, Duration::ZERO);
         assert_eq!(hearers.stalled(hearer), Duration::from_secs(45));

@@ -98,6 +98,8 @@ impl Registry {
 
     /// Registers or hears a host; returns its former ports.
     async fn legacy_write(&self, key: &Key, said: &Arc<Said>, deadline: Instant) -> Result<Vec<Endpoint>, WriteError> {
+        // The wait for the announcement is outside: many share it.
+        let mut turn = Some(self.turns.of(key).await);
         let mut in_the_way = None;
         for _ in 0..TRIES {
             let (reply, judged) = oneshot::channel();
@@ -106,6 +108,7 @@ impl Registry {
             let at = match verdict {
                 Verdict::Write(at) | Verdict::Rewrite(at) => at.max(in_the_way.unwrap_or(at)),
                 Verdict::Heard => {
+                    turn.take();
                     self.metrics.heartbeats.inc();
                     return self.announced(key).await.map(|_| former);
                 }
@@ -118,7 +121,9 @@ impl Registry {
             match self.store.register(key, at, &registration, deadline).await {
                 Ok(Write::Done(row)) => {
                     tracing::info!(instance = %key, origin = said.origin.as_str(), "registered");
-                    return self.written(row).await.map(|_| former);
+                    self.fold(row, Source::Written).await?;
+                    turn.take();
+                    return self.announce(key.clone()).await.map(|_| former);
                 }
                 // Somebody was faster, perhaps with the same words: judged anew by what stands there now.
                 Ok(Write::Refused { row: Some(row), .. }) => self.fold(row, Source::Read).await?,

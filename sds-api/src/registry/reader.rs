@@ -48,6 +48,7 @@ pub fn start(store: Store, own: ReplicaId, leases: Leases, doubts: Doubts) -> mp
 async fn look(store: &Store, cursors: &mut Cursors, doubts: &Doubts, round: &mut Round) -> Result<(), StoreError> {
     let mut wanted = cursors.look(store.heads().await?, doubts.all());
     round.beats = std::mem::take(&mut wanted.beats);
+    round.tellers = std::mem::take(&mut wanted.tellers);
     round.full_read = wanted.full_read;
     round.doubted = wanted.doubted.keys().cloned().collect();
     round.rows = if wanted.keys.is_empty() { Vec::new() } else { store.rows(&wanted.keys).await? };

@@ -152,10 +152,9 @@ impl Sync {
                     }
                 }
                 Some(round) = rounds.recv() => {
-                    if round.full_read {
+                    if this.take_round(round) {
                         loader.hurry();
                     }
-                    this.take_round(round);
                 }
                 loaded = loader.next() => {
                     match loaded {
@@ -163,7 +162,7 @@ impl Sync {
                             this.fold.read_begins();
                             loader.begin();
                         }
-                        Loaded::Read { read, wiped } => this.take_read(read, wiped),
+                        Loaded::Read { read, wiped } => loader.missed(this.take_read(read, wiped)),
                         Loaded::Kept(kept) => this.take_kept(kept),
                         Loaded::Failed(error) => this.read_failed(&error),
                     }
@@ -242,16 +241,16 @@ impl Loop {
         Looked { facts, service, quarantine: self.bad.get(&name).cloned(), fresh: self.fresh, name }
     }
 
-    fn take_round(&mut self, mut round: Round) {
+    /// Takes in a round; whether the table is to be read now.
+    fn take_round(&mut self, mut round: Round) -> bool {
+        let missed = round.full_read;
         let wall = Timestamp::now();
         round.rows.retain(|row| self.sync.options.addresses.check(row.key.endpoint).is_ok());
-        let leases = self.sync.options.leases;
-        let mute = self.vouching.is_failing(leases.flush(), self.started.elapsed());
+        let (leases, now) = (self.sync.options.leases, self.started.elapsed());
+        let mute = self.vouching.is_failing(leases.flush(), now);
         let error = round.failed.clone();
         let folded = round.fold(&mut self.fold, mute, wall);
         self.sync.pulse.round();
-        // One that hears and cannot tell: its clients had better speak to another.
-        let now = self.started.elapsed();
         self.sync.pulse.vouch(!self.vouching.sends_away(error.is_none(), leases.flush(), leases.native, now));
         match error {
             None => {
@@ -268,9 +267,11 @@ impl Loop {
         for key in folded.found {
             self.sync.herald.announce_later(key);
         }
+        let stopped = folded.swept.as_ref().is_some_and(|swept| swept.stopped);
         if let Some(swept) = folded.swept {
             self.take_swept(swept, wall);
         }
+        missed || stopped
     }
 
     fn take_swept(&mut self, swept: Swept, wall: Timestamp) {
@@ -331,7 +332,13 @@ impl Loop {
                 self.sync.herald.announce_later(key);
             }
             Done::Unpaid(key) => drop(self.paying.remove(&key)),
-            Done::Changed(row) => drop(self.fold.row(row, Source::Read, wall)),
+            Done::Changed(row) => {
+                // Whichever replica hears it again has to take the hint away.
+                if row.registration().is_some_and(|standing| standing.lost) {
+                    self.sync.herald.announce_later(row.key.clone());
+                }
+                self.fold.row(row, Source::Read, wall);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
-use super::crowd::{Crowd, REFRESH, Size, Story, WEB, has_all};
+use super::crowd::{Crowd, REFRESH, Story, WEB, has_all};
 use crate::{
     dynamo::Dynamo,
     envoy::{Envoy, HealthChecks, Setup},
@@ -19,20 +19,8 @@ use crate::{
 
 /// Beside the heartbeats: to see that the table is empty, and to write.
 const SEEN: Duration = Duration::from_secs(2);
-/// Whoever empties a table row by row takes a while: what is read when that shows has still most of it, so the next repair
-/// read finds the rest. A table that is replaced is empty at once, and needs none.
-const FULL_READ: (&str, Duration) = ("8s", Duration::from_secs(8));
-
-/// What is played.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan {
-    /// Who stands around.
-    pub size: Size,
-    /// The lease.
-    pub lease: Duration,
-    /// After the restart the store stays dead for so many leases.
-    pub leases: u32,
-}
+/// The store stays dead for its leases after the restart.
+pub use super::storedeath::Plan;
 
 /// What was seen.
 #[derive(Debug)]
@@ -63,12 +51,12 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
     let file = stage.file("snapshot");
     let snapshot = file.to_str().context("not UTF-8")?;
     let mut store = Dynamo::on_file(stage).await?;
-    let (lease, full_read) = (("SDS_LEASE", lease.as_str()), ("SDS_FULL_READ", FULL_READ.0));
-    let keeper = Replica::start(stage, store.addr, &[lease, full_read, ("SDS_SNAPSHOT", snapshot)]).await?;
+    let lease = ("SDS_LEASE", lease.as_str());
+    let keeper = Replica::start(stage, store.addr, &[lease, ("SDS_SNAPSHOT", snapshot)]).await?;
     keeper.ready(SOON).await?;
     let sibling = format!("http://{}", keeper.api.addr);
-    let heir = Replica::start(stage, store.addr, &[lease, full_read, ("SDS_PEERS", &sibling)]).await?;
-    let blank = Replica::start(stage, store.addr, &[lease, full_read]).await?;
+    let heir = Replica::start(stage, store.addr, &[lease, ("SDS_PEERS", &sibling)]).await?;
+    let blank = Replica::start(stage, store.addr, &[lease]).await?;
     let mut replicas = [keeper, heir, blank];
     try_join_all(replicas.iter().map(|replica| replica.ready(SOON))).await?;
     let crowd = Crowd::start(stage, &replicas, plan.size, heartbeat).await?;
@@ -115,8 +103,8 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
     crowd.is_whole(&replicas, SOON).await.context("after the store's return")?;
     crowd.is_well().await?;
     store.table(TABLE).wipe().await?;
-    let emptied =
-        full(&store, all, FULL_READ.1.mul_f64(1.1) + heartbeat).await.context("after the table was emptied")?;
+    // Row by row: the next read finds that all are gone, within a heartbeat of the last of them.
+    let emptied = full(&store, all, 2 * heartbeat).await.context("after the table was emptied")?;
     stays_whole(&crowd, &replicas, plan.lease).await.context("after the table was emptied")?;
     store.replace(stage).await?;
     store.table(TABLE).create().await?;

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, ensure};
 use e2e::{api::Api, golden, http::Answer, raw, table::s, wait::SOON};
+use futures_util::future::try_join_all;
 use reqwest::Method;
 use serde_json::json;
 
@@ -124,6 +125,22 @@ fn a_weight_is_anybodys_and_survives_a_restart() {
         api.process.stop(SOON).await?;
         let api = Api::start(stage, &data).await?;
         ensure!(weights(&api).await? == [Some(7), Some(9), Some(7)], "{:?}", weights(&api).await?);
+        Ok(())
+    });
+}
+
+#[test]
+fn many_who_speak_for_one_host_at_once_are_all_heard() {
+    play("many_who_speak_for_one_host_at_once_are_all_heard", async |stage| {
+        let api = Api::start(stage, &[]).await?;
+        // Each says something else, so that none is a repeat of another.
+        let speak = async |nth: usize| {
+            let body = format!("ip=10.0.0.1&port=80&revision=r{nth}&{TAGS}");
+            form(&api, "/v1/registration/web", &body).await?.expect(200).map(drop)
+        };
+        try_join_all((0..50).map(speak)).await?;
+        let hosts = api.v1("web").await?;
+        ensure!(hosts.len() == 1, "{hosts:?}");
         Ok(())
     });
 }

@@ -36,9 +36,9 @@ impl Fold {
         }
         let seq = seq.unwrap_or(last);
         known.heard = Some(Heard { at, by: Hearer::SELF, stalled: Duration::ZERO, wall: now.wall, seq });
-        let incarnation = known.row.at.incarnation;
+        let hash = known.hash;
         self.revive(key);
-        self.vouches.insert(VouchHash::of(key, incarnation), now.mono);
+        self.vouches.insert(hash, now.mono);
     }
 
     fn revive(&mut self, key: &Key) {
@@ -66,6 +66,11 @@ impl Fold {
     /// Another replica's header was read.
     pub fn replica(&mut self, id: &ReplicaId, beat: u64, bye: bool) {
         self.hearers.seen(id, beat, bye, self.clock.now());
+    }
+
+    /// Another replica, as signs of life remember it.
+    pub fn hearer(&mut self, id: &ReplicaId) -> Hearer {
+        self.hearers.of(id, self.clock.now())
     }
 
     /// Replicas that will not speak again, each told once.

@@ -76,7 +76,11 @@ impl Fold {
         let lyft = |known: &&Known| {
             known.served && known.row.registration().is_some_and(|standing| standing.origin == Origin::Lyft)
         };
-        rows.range(from..=to).filter(|(at, _)| **at != key.endpoint).map(|(_, known)| known).filter(lyft).collect()
+        rows.range(from..=to)
+            .filter(|(at, _)| **at != key.endpoint)
+            .map(|(_, known)| known.as_ref())
+            .filter(lyft)
+            .collect()
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Swept {
     pub held: Vec<Key>,
     /// Services with a new number of held instances.
     pub holding: Vec<(ServiceName, usize)>,
+    /// Another replica has stopped without a goodbye: the table may hold what it told nobody.
+    pub stopped: bool,
     /// The whole registry.
     pub tally: Tally,
 }
@@ -35,9 +37,9 @@ impl Fold {
     /// A round of the reader heard everything; so much time passed since the one before.
     pub fn pass(&mut self, elapsed: Duration, wall: Timestamp) -> Swept {
         let step = self.clock.advance(elapsed);
-        self.hearers.pass(step, self.clock.now());
+        let stopped = self.hearers.pass(step, self.clock.now());
         self.forget_strangers();
-        let mut swept = Swept::default();
+        let mut swept = Swept { stopped, ..Swept::default() };
         let mut unwell = BTreeMap::new();
         for (name, rows) in &self.services {
             let mut tally = Tally::default();

@@ -41,6 +41,8 @@ pub struct Oracle {
     pub mass: Option<Mass>,
     /// When the guard had last a reason to hold.
     loss: Option<Ms>,
+    /// When a replica died last: what it wrote and told nobody is found once it is missed.
+    pub crashed: Option<Ms>,
     /// When the table was emptied last.
     wiped: Option<Ms>,
 }
@@ -109,6 +111,10 @@ impl World {
         if leaves {
             sidecar.fate = Fate::Left;
             let owed = owed.then_some((r, life));
+            // A tombstone that was wiped away at once is nobody's fault; a lease ends it.
+            if self.oracle.wiped.is_some_and(|wiped| now < wiped + 2 * VISIBLE) {
+                return;
+            }
             self.oracle.ended.insert(key.clone(), Ended { incarnation: at.incarnation, at: now, owed });
             self.say(|| format!("sidecar {s} is told by {r} that it left, owed: {}", owed.is_some()));
             if self.replicas[r].life == life && self.serves(r, &key).is_some_and(|(i, _)| i <= at.incarnation) {
@@ -275,6 +281,11 @@ impl World {
         at.max(self.well_since(r).map_or(0, |since| since + SETTLE - VISIBLE))
     }
 
+    /// Three flushes without a word of a replica, and a full read.
+    fn found_by(&self) -> Ms {
+        self.oracle.crashed.map_or(0, |crashed| crashed + 4 * ms(LEASES.flush()) + SETTLE - VISIBLE)
+    }
+
     /// A wiped table takes a heartbeat, with its retries, to be full again.
     fn is_full_again(&self) -> bool {
         self.oracle.wiped.is_none_or(|wiped| self.now > wiped + ms(LEASES.heartbeat()) + SETTLE)
@@ -309,7 +320,7 @@ impl World {
             && settled
             && !sidecar.legacy
             && self.is_here(s)
-            && self.now >= self.oracle_since(r, acked) + VISIBLE
+            && self.now >= self.oracle_since(r, acked).max(self.found_by()) + VISIBLE
             && self.is_full_again()
             && (!seen.owed
                 || acked > self.oracle.unwell.values().max().map_or(0, |last| last + 2 * ms(LEASES.heartbeat())))

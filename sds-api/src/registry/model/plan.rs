@@ -191,6 +191,7 @@ impl World {
             Event::Crash(r, span) => {
                 self.unwell(r);
                 self.replicas[r].mind = None;
+                self.oracle.crashed = Some(self.now);
                 self.replicas[r].life += 1;
                 let life = self.replicas[r].life;
                 self.later(span, move |world| {

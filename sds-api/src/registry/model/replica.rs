@@ -186,10 +186,7 @@ impl World {
     /// `Loop::take_round`.
     fn take_round(&mut self, r: usize, round: Round) {
         let (wall, mono, now) = (self.wall(r), self.mono(r), self.now);
-        if round.full_read {
-            self.say(|| format!("replica {r} missed something"));
-            self.hurry(r);
-        }
+        let missed = round.full_read;
         let (failed, lines): (bool, Vec<_>) = (round.failed.is_some(), round.rows.iter().map(told).collect());
         for line in lines {
             self.say(|| format!("replica {r} reads {line}{}", if failed { ", and fails" } else { "" }));
@@ -208,6 +205,10 @@ impl World {
                 mind.pulse.fresh = now;
             }
             self.pay(r);
+        }
+        if missed || folded.swept.as_ref().is_some_and(|swept| swept.stopped) {
+            self.say(|| format!("replica {r} missed something: {missed}, or another stopped"));
+            self.hurry(r);
         }
         for key in folded.found {
             self.announce(r, key, None);
@@ -267,6 +268,7 @@ impl World {
         };
         self.call(r, Access::Write, op, move |world, written| {
             if let Ok(Write::Done(row)) = written {
+                world.announce(r, row.key.clone(), None);
                 world.take_row(r, row, Source::Read);
                 world.touch(r);
             }

@@ -6,13 +6,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::Notify,
     task::{JoinSet, spawn_blocking},
-    time::timeout,
+    time::sleep,
 };
 
 use crate::{
     clock::Timestamp,
     keepsake::{self, Kept, Peers},
-    registry::Options,
+    registry::{Options, alarm::Alarm},
     store::{FullRead, Store, StoreError},
 };
 
@@ -48,8 +48,12 @@ pub struct Loader {
     snapshots: Snapshots,
     every: Duration,
     foreign: Duration,
+    heartbeat: Duration,
     hurry: Arc<Notify>,
-    pauses: JoinSet<()>,
+    wiped: Arc<Notify>,
+    alarm: Alarm,
+    /// Each tells whether somebody was seen to empty the table.
+    pauses: JoinSet<bool>,
     reads: JoinSet<Result<(FullRead, bool), StoreError>>,
     searches: JoinSet<Option<Kept>>,
     create_table: bool,
@@ -58,15 +62,18 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Begins the first read; `hurry` ends a pause.
-    pub fn new(store: Store, options: &Options, hurry: Arc<Notify>) -> Self {
+    /// Begins the first read; `wiped` tells that somebody empties the table.
+    pub fn new(store: Store, options: &Options, wiped: Arc<Notify>) -> Self {
         let mut loader = Self {
             store,
             snapshots: options.snapshots.clone(),
             every: options.full_read,
             // A row that nobody here hears lives by its expiry, so it must be read anew well before that.
             foreign: options.full_read.min(options.leases.legacy / 4),
-            hurry,
+            heartbeat: options.leases.heartbeat(),
+            hurry: Arc::default(),
+            wiped,
+            alarm: Alarm::default(),
             pauses: JoinSet::new(),
             reads: JoinSet::new(),
             searches: JoinSet::new(),
@@ -83,11 +90,21 @@ impl Loader {
         self.hurry.notify_one();
     }
 
+    /// The last read lacked so many rows that had been there.
+    pub fn missed(&mut self, rows: usize) {
+        self.alarm = self.alarm.after(rows);
+    }
+
     /// What comes next. After a read, let the pause before the next one begin with [`Self::again`].
     pub async fn next(&mut self) -> Loaded {
         loop {
             let joined = tokio::select! {
-                Some(_) = self.pauses.join_next() => Loaded::Due,
+                Some(pause) = self.pauses.join_next() => {
+                    if pause.unwrap_or(false) {
+                        self.alarm = Alarm::raised();
+                    }
+                    Loaded::Due
+                }
                 Some(read) = self.reads.join_next() => match read {
                     Ok(Ok((read, created))) => {
                         self.failed = false;
@@ -126,10 +143,19 @@ impl Loader {
             return;
         }
         let every = if foreign_rows { self.foreign } else { self.every };
-        let pause = if self.failed { RETRY } else { every.mul_f64(0.9 + 0.2 * fastrand::f64()) };
-        let hurry = self.hurry.clone();
+        let pause = match (self.failed, self.alarm.rings()) {
+            (true, _) => RETRY,
+            (_, true) => self.heartbeat,
+            _ => every.mul_f64(0.9 + 0.2 * fastrand::f64()),
+        };
+        let (hurry, wiped) = (self.hurry.clone(), self.wiped.clone());
         self.pauses.spawn(async move {
-            let _ = timeout(pause, hurry.notified()).await;
+            tokio::select! {
+                biased;
+                () = wiped.notified() => true,
+                () = hurry.notified() => false,
+                () = sleep(pause) => false,
+            }
         });
     }
 

@@ -9,13 +9,19 @@ use super::Loop;
 use crate::{
     clock::Timestamp,
     keepsake::{self, Kept},
-    registry::{chores::Chore, fold::Source, phase::Phase, snapshot::Snapshot},
+    registry::{
+        chores::Chore,
+        fold::{Found, Source},
+        phase::Phase,
+        snapshot::Snapshot,
+    },
     render,
     store::{FullRead, KEEP, StoreError, item::BadRow},
 };
 
 impl Loop {
-    pub(super) fn take_read(&mut self, mut read: FullRead, wiped: bool) {
+    /// Takes in a full read; how many rows it lacked.
+    pub(super) fn take_read(&mut self, mut read: FullRead, wiped: bool) -> usize {
         let wall = Timestamp::now();
         let found = read.rows.len();
         let addresses = &self.sync.options.addresses;
@@ -36,7 +42,8 @@ impl Loop {
         self.bad = read.bad.into_iter().map(|bad| (bad.key, bad.reason)).collect();
         let first = !std::mem::replace(&mut self.read, true);
         let source = if first { Source::Start } else { Source::Read };
-        for key in self.fold.read(read.rows, source, wall) {
+        let Found { news, missed } = self.fold.read(read.rows, source, wall);
+        for key in news {
             // What was found here only now may be unknown to the others as well.
             self.sync.herald.announce_later(key);
         }
@@ -46,6 +53,7 @@ impl Loop {
         }
         self.phase = self.phase.read(wiped, self.sync.options.leases.heartbeat(), self.started.elapsed());
         self.sync.pulse.open();
+        missed
     }
 
     pub(super) fn read_failed(&self, error: &StoreError) {

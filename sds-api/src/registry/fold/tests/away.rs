@@ -34,7 +34,7 @@ fn who_is_not_known_cannot_be_added() {
     assert_eq!(owe(&mut story, at(5, 1), Status::Unhealthy), Owing::Refused);
     assert_eq!(story.fold.owe_goodbye(&key(1), at(5, 2), Gone::Deregistered), Owing::Kept);
     assert_eq!(status(&mut story), None);
-    story.row(live(1, at(5, 1), 9, Status::Healthy), Source::Announced);
+    story.row(live(1, at(5, 1), 9, Status::Healthy), Source::Announced(Hearer::SELF));
     assert_eq!(status(&mut story), None, "its own registration, that the goodbye overtook");
 }
 
@@ -57,7 +57,7 @@ fn a_new_tenant_ends_what_is_owed() {
     let mut story = Story::new();
     story.row(live(1, at(5, 1), 1, Status::Healthy), Source::Written);
     owe(&mut story, at(5, 2), Status::Draining);
-    story.row(live(1, at(6, 1), 2, Status::Healthy), Source::Announced);
+    story.row(live(1, at(6, 1), 2, Status::Healthy), Source::Announced(Hearer::SELF));
     assert_eq!(status(&mut story), Some(Status::Healthy));
     assert!(story.fold.owed().is_empty());
 }

@@ -46,7 +46,7 @@ fn the_held_are_told_and_go_when_they_leave_or_come_back_when_they_speak() {
     let lives = story.fold.lives(&key(1).service, Timestamp::now());
     assert!(lives[&key(1).endpoint].held && lives[&key(1).endpoint].age >= Duration::from_secs(60));
     // A word of the owner is never held.
-    story.row(tombstone(1, at(5, 2), 2), Source::Announced);
+    story.row(tombstone(1, at(5, 2), 2), Source::Announced(Hearer::SELF));
     assert_eq!(count(&mut story), 9);
     speak(&mut story, 2, 9, 11);
     assert_eq!((count(&mut story), story.fold.holding()), (9, 1), "the last one is still held: it never came back");

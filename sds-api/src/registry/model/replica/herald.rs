@@ -106,7 +106,7 @@ impl World {
             told.into_iter().for_each(|told| told(world));
             if wiped {
                 world.say(|| format!("replica {r} sees that the table was emptied"));
-                world.hurry(r);
+                world.wiped(r);
             }
             if flushed {
                 world.flushed(r, matches!(written, Ok(HeadWrite::Done | HeadWrite::Anew)));

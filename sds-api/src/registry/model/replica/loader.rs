@@ -2,11 +2,15 @@
 
 use super::super::{
     net::Access,
-    world::{FULL_READ, LEASES, World, any},
+    world::{FULL_READ, LEASES, World, any, ms},
 };
 use crate::{
     instance::{Key, Row},
-    registry::{fold::Source, phase::Phase},
+    registry::{
+        alarm::Alarm,
+        fold::{Found, Source},
+        phase::Phase,
+    },
     store::StoreError,
 };
 
@@ -16,6 +20,7 @@ pub struct Loader {
     waits: Option<u64>,
     hurry: bool,
     searching: bool,
+    alarm: Alarm,
     n: u64,
 }
 
@@ -32,6 +37,12 @@ const PAGE: usize = 4;
 impl World {
     pub fn first_read(&mut self, r: usize) {
         self.scan(r, None, Scan { first: true, ..Scan::default() });
+    }
+
+    /// The herald's `wiped`.
+    pub fn wiped(&mut self, r: usize) {
+        self.mind(r).loader.alarm = Alarm::raised();
+        self.hurry(r);
     }
 
     /// `Loader::hurry`.
@@ -53,6 +64,7 @@ impl World {
         let pause = match (std::mem::take(&mut loader.hurry), failed) {
             (true, _) => 0,
             (_, true) => 1000,
+            _ if loader.alarm.rings() => ms(LEASES.heartbeat()),
             _ => any(FULL_READ * 9 / 10..FULL_READ * 11 / 10),
         };
         self.soon(r, pause, move |world| {
@@ -120,7 +132,9 @@ impl World {
         let mind = self.mind(r);
         let first = !std::mem::replace(&mut mind.read, true);
         let source = if first { Source::Start } else { Source::Read };
-        let news = mind.fold.read(rows, source, wall);
+        let Found { news, missed } = mind.fold.read(rows, source, wall);
+        let loader = &mut mind.loader;
+        loader.alarm = loader.alarm.after(missed);
         mind.pulse.fresh = now;
         mind.phase = mind.phase.read(wiped, LEASES.heartbeat(), mono);
         mind.pulse.open = true;

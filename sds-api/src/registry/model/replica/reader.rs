@@ -39,8 +39,9 @@ impl World {
                     let doubted = world.mind(r).doubts.all();
                     let mut wanted = world.mind(r).cursors.look(heads, doubted);
                     let beats = std::mem::take(&mut wanted.beats);
+                    let tellers = std::mem::take(&mut wanted.tellers);
                     let doubted = wanted.doubted.keys().cloned().collect();
-                    let round = Round { beats, doubted, full_read: wanted.full_read, ..Round::default() };
+                    let round = Round { beats, tellers, doubted, full_read: wanted.full_read, ..Round::default() };
                     world.look_at_rows(r, Look { begun, round, wanted });
                 }
             },
