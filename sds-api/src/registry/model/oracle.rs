@@ -348,7 +348,8 @@ impl World {
                 ));
             }
             // One that answered it goes on as long as it is spoken for, somewhere, whatever is wrong here.
-            let lively = seen.lively.is_some() && seen.acked.is_some_and(|(at, ..)| self.now < at + 14_000);
+            let lively = seen.lively.is_some_and(|since| self.now >= since + TOLD)
+                && seen.acked.is_some_and(|(at, ..)| self.now < at + 14_000);
             if lively && seen.known_to.get(&r) == Some(&life) && !self.has_service(r, s) {
                 return self.breaks(format!("replica {r} has nobody of {} any more", key.service));
             }
@@ -368,11 +369,8 @@ impl World {
         let Sidecar { key, seen, legacy, .. } = &self.sidecars[s];
         let (Some(since), mind) = (self.well_since(r), self.replicas[r].mind.as_ref().unwrap()) else { return };
         let since = since.max(seen.last_word);
-        let going_on = |r| self.well_since(r).is_none_or(|since| since >= seen.last_word);
-        let stops = self.oracle.stops.iter().filter(|begun| **begun >= seen.last_word).count();
-        let stops = stops.max((0..self.replicas.len()).filter(|r| going_on(*r)).count());
         let lease = ms(if *legacy { LEASES.legacy } else { LEASES.native });
-        let bound = lease + SLACK + stops as Ms * ms(LEASES.stall());
+        let bound = lease + SLACK + self.patience_since(seen.last_word);
         if self.now > since + bound {
             let last = seen.last_word as f64 / 1000.0;
             return self.breaks(format!("{key} {incarnation} is dead since {last}, and replica {r} answers it"));
@@ -383,10 +381,18 @@ impl World {
         }
     }
 
+    /// What stops of replicas may have been forgiven since then.
+    fn patience_since(&self, then: Ms) -> Ms {
+        let going_on = |r: &usize| self.well_since(*r).is_none_or(|since| since >= then);
+        let stops = self.oracle.stops.iter().filter(|begun| **begun >= then).count();
+        let stops = stops.max((0..self.replicas.len()).filter(going_on).count());
+        stops as Ms * ms(LEASES.stall())
+    }
+
     fn check_held(&mut self, r: usize, s: usize) {
         let Sidecar { key, seen, .. } = &self.sidecars[s];
         let since = self.well_since(r).unwrap_or(0).max(seen.last_word);
-        let cap = ms(LEASES.hold) + ms(LEASES.stall()) + SLACK;
+        let cap = ms(LEASES.hold) + self.patience_since(seen.last_word).max(ms(LEASES.stall())) + SLACK;
         if self.now > since + cap {
             self.breaks(format!("replica {r} holds {key} beyond the cap"));
         } else if self.oracle.loss.is_none() && self.oracle.unwell.is_empty() {
