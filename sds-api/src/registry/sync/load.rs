@@ -12,7 +12,10 @@ use tokio::{
 use crate::{
     clock::Timestamp,
     keepsake::{self, Kept, Peers},
-    registry::{Options, alarm::Alarm},
+    registry::{
+        Options,
+        alarm::{self, Alarm},
+    },
     store::{FullRead, Store, StoreError},
 };
 
@@ -145,7 +148,7 @@ impl Loader {
         let every = if foreign_rows { self.foreign } else { self.every };
         let pause = match (self.failed, self.alarm.rings()) {
             (true, _) => RETRY,
-            (_, true) => self.heartbeat,
+            (_, true) => self.heartbeat / alarm::A_HEARTBEAT,
             _ => every.mul_f64(0.9 + 0.2 * fastrand::f64()),
         };
         let (hurry, wiped) = (self.hurry.clone(), self.wiped.clone());

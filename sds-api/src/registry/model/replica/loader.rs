@@ -7,7 +7,7 @@ use super::super::{
 use crate::{
     instance::{Key, Row},
     registry::{
-        alarm::Alarm,
+        alarm::{self, Alarm},
         fold::{Found, Source},
         phase::Phase,
     },
@@ -64,7 +64,7 @@ impl World {
         let pause = match (std::mem::take(&mut loader.hurry), failed) {
             (true, _) => 0,
             (_, true) => 1000,
-            _ if loader.alarm.rings() => ms(LEASES.heartbeat()),
+            _ if loader.alarm.rings() => ms(LEASES.heartbeat() / alarm::A_HEARTBEAT),
             _ => any(FULL_READ * 9 / 10..FULL_READ * 11 / 10),
         };
         self.soon(r, pause, move |world| {
