@@ -33,6 +33,7 @@ use std::sync::{
 use axum::{
     Router,
     body::Body,
+    extract::State,
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
@@ -97,6 +98,8 @@ fn routes(app: Arc<App>) -> Router {
         .route("/v1/events", get(events::get))
         .route("/v2/discovery:endpoints", post(eds::v2))
         .route("/v3/discovery:endpoints", post(eds::v3))
+        .route("/envoy.service.endpoint.v3.EndpointDiscoveryService/{method}", post(xds))
+        .route("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}", post(xds))
         .route("/livez", get(admin::livez))
         .route("/readyz", get(admin::readyz))
         .route("/hc", get(admin::hc))
@@ -105,6 +108,10 @@ fn routes(app: Arc<App>) -> Router {
         .fallback(|| async { ApiError::NotFound("no such route, GET / lists them".into()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .with_state(app)
+}
+
+async fn xds(State(app): Shared, request: Request<Body>) -> Response {
+    crate::xds::serve(app.registry.snapshots(), &app.metrics, request).await
 }
 
 /// The service that connections hand their requests to.

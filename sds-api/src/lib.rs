@@ -29,6 +29,7 @@ mod route;
 mod server;
 mod store;
 mod view;
+mod xds;
 
 use std::{
     ffi::OsString,

@@ -58,6 +58,15 @@ pub struct Metrics {
     pub last_full_read: Gauge,
     /// Open connections.
     pub connections: Gauge,
+    /// Responses sent on discovery streams.
+    pub pushes: Counter,
+    /// Resources in them.
+    pub pushed_resources: Counter,
+    /// Responses that their client refused.
+    pub refusals: Counter,
+    /// Requests for types that are not served.
+    pub unknown_types: Counter,
+    streams: Family<StreamLabels, Gauge>,
     closed: Family<ClosedLabels, Counter>,
     refused: Family<RefusedLabels, Counter>,
 }
@@ -66,6 +75,21 @@ pub struct Metrics {
 struct RouteMetrics {
     by_class: [Counter; 4],
     duration: Histogram,
+}
+
+/// A discovery stream, counted while it is open.
+#[derive(Debug)]
+pub struct OpenStream(Gauge);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabels {
+    variant: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -158,6 +182,8 @@ impl Default for Metrics {
         registry.register("connections_closed", "Connections that we ended before their time", Family::clone(&closed));
         let refused = Family::default();
         registry.register("rate_limited", "Requests of peers that ask too often", Family::clone(&refused));
+        let streams = Family::default();
+        registry.register("xds_streams", "Open discovery streams", Family::clone(&streams));
         let store_calls = StoreCalls::default();
         registry.register("store_calls", "Calls of the store", store_calls.calls.clone());
         let help = "Rows that were announced and cannot be served";
@@ -168,6 +194,7 @@ impl Default for Metrics {
             http,
             closed,
             refused,
+            streams,
             store_calls,
             heartbeats: counter(&mut registry, "heartbeats", "Heartbeats that changed nothing"),
             legacy_ignored: counter(
@@ -200,6 +227,10 @@ impl Default for Metrics {
                 "When the last complete read of the store ended",
             ),
             connections: gauge(&mut registry, "connections", "Open connections"),
+            pushes: counter(&mut registry, "xds_responses", "Responses sent on discovery streams"),
+            pushed_resources: counter(&mut registry, "xds_resources", "Resources in them"),
+            refusals: counter(&mut registry, "xds_nacks", "Responses that their client refused"),
+            unknown_types: counter(&mut registry, "xds_unknown_types", "Requests for types that are not served"),
             registry: Arc::new(registry),
         }
     }
@@ -220,6 +251,13 @@ impl Metrics {
     /// to read, or of a `proxy` whose header is malformed.
     pub fn closed(&self, why: &'static str) {
         self.closed.get_or_create(&ClosedLabels { why }).inc();
+    }
+
+    /// Counts a discovery stream of this variant while it is open.
+    pub fn open_stream(&self, variant: &'static str) -> OpenStream {
+        let open = self.streams.get_or_create(&StreamLabels { variant }).clone();
+        open.inc();
+        OpenStream(open)
     }
 
     /// Counts a request that came too soon: `writes` or `reads`.

@@ -184,6 +184,11 @@ impl Registry {
         self.snapshots.borrow().clone()
     }
 
+    /// What is served, and each change of it.
+    pub fn snapshots(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
+        self.snapshots.clone()
+    }
+
     /// One service as it is served now: `None` before the first complete read, `Some(None)` if nobody serves it.
     pub fn service(&self, name: &str) -> Option<Option<Arc<Service>>> {
         self.snapshots.borrow().as_ref().map(|snapshot| snapshot.services.get(name).cloned())

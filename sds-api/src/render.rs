@@ -4,6 +4,7 @@
 //! the sync loop does that for services that are polled, so a poll only ever hands out bytes.
 
 pub mod eds_json;
+pub mod eds_proto;
 pub mod v1;
 
 use std::sync::{
@@ -26,6 +27,7 @@ pub struct Answers {
     v1: ArcSwapOption<v1::Answer>,
     v1_polled: AtomicU8,
     eds: [OnceLock<eds_json::Answer>; 2],
+    eds_proto: OnceLock<Bytes>,
 }
 
 impl Answers {
@@ -67,6 +69,11 @@ impl Answers {
             eds_json::Api::V2 => v2.get_or_init(render),
             eds_json::Api::V3 => v3.get_or_init(render),
         }
+    }
+
+    /// The resource for discovery streams, rendered by `render` if no stream wanted it before.
+    pub fn eds_proto(&self, render: impl FnOnce() -> Bytes) -> &Bytes {
+        self.eds_proto.get_or_init(render)
     }
 }
 

@@ -15,13 +15,16 @@ pub enum Route {
     EdsV2,
     /// `/v3/discovery:endpoints`
     EdsV3,
+    /// Calls of gRPC's discovery services.
+    Xds,
     /// Health, metrics, usage, unknown paths.
     Other,
 }
 
 impl Route {
     /// In the order of their numbers.
-    pub const ALL: [Self; 6] = [Self::Registration, Self::Legacy, Self::Native, Self::EdsV2, Self::EdsV3, Self::Other];
+    pub const ALL: [Self; 7] =
+        [Self::Registration, Self::Legacy, Self::Native, Self::EdsV2, Self::EdsV3, Self::Xds, Self::Other];
 
     /// The kind of a request.
     pub fn of(method: &Method, path: &str) -> Self {
@@ -36,6 +39,8 @@ impl Route {
             Self::EdsV3
         } else if path == "/v2/discovery:endpoints" {
             Self::EdsV2
+        } else if path.starts_with(crate::xds::PREFIX) {
+            Self::Xds
         } else {
             Self::Other
         }
@@ -49,6 +54,7 @@ impl Route {
             Self::Native => "native",
             Self::EdsV2 => "eds_v2",
             Self::EdsV3 => "eds_v3",
+            Self::Xds => "xds",
             Self::Other => "other",
         }
     }

@@ -35,7 +35,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{http::Http, metrics::Metrics};
+use crate::{
+    http::Http,
+    metrics::Metrics,
+    xds::{self, Leaving},
+};
 use crowd::Crowd;
 use taken::Taken;
 use watch::{Activity, Watched};
@@ -137,16 +141,22 @@ async fn connection(mut stream: TcpStream, from: SocketAddr, activity: Arc<Activ
         }
         Err(_) => return metrics.closed("slow"),
     };
+    let (leave, leaving) = signal::channel(false);
     let io = TokioIo::new(Watched::new(stream, first, activity.clone()));
     let service = {
         let (http, activity) = (http.clone(), activity.clone());
-        hyper::service::service_fn(move |request: Request<Incoming>| {
+        hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let (http, activity) = (http.clone(), activity.clone());
+            // Streams end with their connection, before it is cut; polls need not know.
+            let leaving = request.uri().path().starts_with(xds::PREFIX).then(|| Leaving(leaving.clone()));
             async move {
-                let (_in_flight, last) = activity.request_begins(request.version());
+                let (in_flight, last) = activity.request_begins(request.version());
+                if let Some(leaving) = leaving {
+                    request.extensions_mut().insert(leaving);
+                }
                 let mut response = http.answer(request.map(Body::new), peer, last).await;
                 if activity.is_http2() {
-                    response = response.map(|body| Taken::watch(body, &activity));
+                    response = response.map(|body| Taken::watch(body, &activity, in_flight));
                 }
                 Ok::<_, std::convert::Infallible>(response)
             }
@@ -155,7 +165,7 @@ async fn connection(mut stream: TcpStream, from: SocketAddr, activity: Arc<Activ
     let (builder, mut stop) = (builder(), stop.clone());
     let mut connection = pin!(builder.serve_connection(io, service));
     let age = limits.age.mul_f64(1.0 + fastrand::f64());
-    let mut leaving: Option<Instant> = None;
+    let mut deadline: Option<Instant> = None;
     loop {
         tokio::select! {
             biased;
@@ -167,20 +177,22 @@ async fn connection(mut stream: TcpStream, from: SocketAddr, activity: Arc<Activ
             }
             // Requests that were sent before their client could know of the stop are still answered, with `connection:
             // close`; HTTP/2 says which ones it has not seen.
-            () = stopped(&mut stop, &activity), if leaving.is_none() => {
-                leaving = Some(Instant::now() + GRACE);
+            () = stopped(&mut stop, &activity), if deadline.is_none() => {
+                deadline = Some(Instant::now() + GRACE);
+                leave.send_replace(true);
                 connection.as_mut().graceful_shutdown();
             }
             () = sleep(watch::TICK) => {
                 if activity.is_stalled() {
                     return metrics.closed("slow");
                 }
-                if leaving.is_some_and(|deadline| Instant::now() >= deadline) {
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                     return;
                 }
                 // HTTP/1.1 leaves with its next answer, so that no request meets a closing connection.
-                if leaving.is_none() && activity.ages(age) {
-                    leaving = Some(Instant::now() + GRACE);
+                if deadline.is_none() && activity.ages(age) {
+                    deadline = Some(Instant::now() + GRACE);
+                leave.send_replace(true);
                     connection.as_mut().graceful_shutdown();
                 }
             }

@@ -1,4 +1,4 @@
-//! A real Envoy that routes to what the registry answers over v3 REST EDS.
+//! A real Envoy that routes to what the registry answers, over v3 REST EDS or a discovery stream.
 //!
 //! `--reject-unknown-dynamic-fields` makes it refuse what it would silently ignore in production, and its own statistics
 //! are the judge: a refusal shows as `update_rejected`.
@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::{api::Api, http, place, process::Process, programs, python::ENVOY, stage::Stage, wait};
 
-pub use bootstrap::HealthChecks;
+pub use bootstrap::{HealthChecks, Mode};
 
 /// How one is set up.
 #[derive(Debug, Clone)]
@@ -29,8 +29,8 @@ pub struct Setup {
     pub replicas: Vec<SocketAddr>,
     /// The clusters; requests go to the first.
     pub services: Vec<String>,
-    /// The registry is asked so often, plus up to as much again, by Envoy's own jitter.
-    pub refresh: Duration,
+    /// How the registry is asked.
+    pub mode: Mode,
     /// Of the hosts.
     pub checks: HealthChecks,
 }
@@ -44,7 +44,9 @@ pub struct Envoy {
     pub listener: SocketAddr,
     /// Its admin page.
     pub admin: SocketAddr,
-    service: String,
+    setup: Setup,
+    /// Its clusters; it follows what is moved there.
+    clusters: PathBuf,
     client: Client,
 }
 
@@ -85,7 +87,7 @@ impl Envoy {
         checks: HealthChecks,
     ) -> anyhow::Result<Self> {
         let services = vec![service.to_owned()];
-        Self::set_up(stage, &Setup { replicas: vec![api], services, refresh, checks }).await
+        Self::set_up(stage, &Setup { replicas: vec![api], services, mode: Mode::Rest(refresh), checks }).await
     }
 
     /// Starts one of this setup.
@@ -94,7 +96,9 @@ impl Envoy {
         let nth = COUNT.fetch_add(1, Ordering::Relaxed);
         let (config, admin_file) =
             (stage.file(&format!("envoy-{nth}.json")), stage.file(&format!("envoy-{nth}-admin")));
-        fs::write(&config, bootstrap::json(setup).to_string())?;
+        let clusters = stage.file(&format!("envoy-{nth}-clusters.json"));
+        fs::write(&clusters, bootstrap::clusters(setup, &setup.services).to_string())?;
+        fs::write(&config, bootstrap::json(setup, &clusters).to_string())?;
         let mut command = programs::bare(&binary().await?);
         command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file);
         command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]);
@@ -117,13 +121,24 @@ impl Envoy {
             Ok(up) => up,
             Err(status) => anyhow::bail!("Envoy ended ({status}):\n{}", process.log().tail(20)),
         };
-        let service = setup.services.first().cloned().unwrap_or_default();
-        Ok(Self { process, listener, admin, service, client })
+        Ok(Self { process, listener, admin, setup: setup.clone(), clusters, client })
+    }
+
+    /// Gives it these clusters and takes away all others.
+    pub fn set_clusters(&self, services: &[String]) -> anyhow::Result<()> {
+        // It sees a file that is moved to the place, not one that is being written.
+        let new = self.clusters.with_extension("new");
+        fs::write(&new, bootstrap::clusters(&self.setup, services).to_string())?;
+        Ok(fs::rename(&new, &self.clusters)?)
+    }
+
+    fn service(&self) -> &str {
+        self.setup.services.first().map_or("", String::as_str)
     }
 
     /// The hosts of its (first) service by `ip:port`.
     pub async fn hosts(&self) -> anyhow::Result<BTreeMap<String, Host>> {
-        self.clusters().await?.remove(&self.service).context("not this cluster")
+        self.clusters().await?.remove(self.service()).context("not this cluster")
     }
 
     /// Those of all its clusters.
@@ -134,7 +149,7 @@ impl Envoy {
     /// Waits until its hosts are those that the registry tells: same addresses, health and weights.
     pub async fn until_equal(&self, api: &Api, within: Duration) -> anyhow::Result<BTreeMap<String, Host>> {
         wait::until("Envoy's hosts to equal the registry's", within, async || {
-            let registry: BTreeMap<String, Host> = api.instances(&self.service).await?.iter().map(told).collect();
+            let registry: BTreeMap<String, Host> = api.instances(self.service()).await?.iter().map(told).collect();
             let hosts = self.hosts().await?;
             ensure!(hosts == registry, "Envoy has {hosts:?}, the registry {registry:?}");
             Ok(hosts)
@@ -144,7 +159,7 @@ impl Envoy {
 
     /// A statistic of the cluster, such as `update_rejected`; 0 if Envoy does not know it.
     pub async fn stat(&self, name: &str) -> anyhow::Result<u64> {
-        let name = format!("cluster.{}.{name}", self.service);
+        let name = format!("cluster.{}.{name}", self.service());
         let url = format!("http://{}/stats?format=json&filter=^{name}$", self.admin);
         let page = http::get_json(&self.client, &url).await?;
         let stats = page["stats"].as_array().context("no stats")?;

@@ -39,3 +39,4 @@ pub mod v1;
 pub mod wait;
 pub mod watch;
 pub mod wire;
+pub mod xds;

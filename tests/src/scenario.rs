@@ -8,6 +8,7 @@ pub mod deaths;
 pub mod deploy;
 pub mod flap;
 pub mod loris;
+pub mod modes;
 pub mod outage;
 pub mod poison;
 pub mod releases;

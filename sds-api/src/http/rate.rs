@@ -41,6 +41,8 @@ impl Kind {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match route {
             Route::EdsV2 | Route::EdsV3 => Some(Self::Read),
+            // A stream is bounded by its connection.
+            Route::Xds => None,
             Route::Other if reads => None,
             _ if reads => Some(Self::Read),
             _ => Some(Self::Write),

@@ -15,12 +15,12 @@ use axum::{Error, body::Body};
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 
-use super::watch::Activity;
+use super::watch::{Activity, InFlight};
 
 /// A frame of HTTP/2.
 const SLICE: usize = 16 * 1024;
 
-/// A whole answer. (One without an end, as a stream of news is, may be silent for as long as it likes.)
+/// A whole answer.
 #[derive(Debug)]
 pub struct Taken {
     body: Body,
@@ -29,10 +29,13 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// `body`, watched by `activity` if it is a whole answer.
-    pub fn watch(body: Body, activity: &Arc<Activity>) -> Body {
-        if body.is_end_stream() || body.size_hint().exact().is_none() {
+    /// `body`, watched by `activity` if it is a whole answer; one without an end is in flight as long as it lasts.
+    pub fn watch(body: Body, activity: &Arc<Activity>, in_flight: InFlight) -> Body {
+        if body.is_end_stream() {
             return body;
+        }
+        if body.size_hint().exact().is_none() {
+            return Body::new(Endless { body, _in_flight: in_flight });
         }
         activity.answer_waits();
         Body::new(Self { body, rest: Bytes::new(), activity: activity.clone() })
@@ -73,6 +76,26 @@ impl hyper::body::Body for Taken {
     }
 }
 
+/// An answer without an end, as a stream of news is: it may be silent for as long as it likes.
+#[derive(Debug)]
+struct Endless {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl hyper::body::Body for Endless {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,7 +105,9 @@ mod tests {
     async fn nothing_is_lost() {
         for size in [0, 1, SLICE, SLICE + 1, 5 * SLICE] {
             let whole: Vec<u8> = (0..size).map(|n| n as u8).collect();
-            let body = Taken::watch(Body::from(whole.clone()), &Arc::new(Activity::new()));
+            let activity = Arc::new(Activity::new());
+            let (in_flight, _) = activity.request_begins(http::Version::HTTP_2);
+            let body = Taken::watch(Body::from(whole.clone()), &activity, in_flight);
             assert_eq!(body.size_hint().exact(), Some(size as u64));
             assert_eq!(body.collect().await.unwrap().to_bytes(), whole);
         }

@@ -1,13 +1,28 @@
-//! The configuration of the Envoy under test: one listener, an EDS cluster over REST for each service, no retries and, unless
+//! The configuration of the Envoy under test: one listener, an EDS cluster for each service, no retries and, unless
 //! a test wants them, no health checks of its own, so that whatever the registry does badly reaches the client.
 //!
 //! Of several replicas of the registry those are polled that say that they are ready, as an operator would have it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::Setup;
+
+/// How Envoy asks the registry for endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Polls, so often plus up to as much again, by Envoy's own jitter.
+    Rest(Duration),
+    /// A stream for each cluster, state of the world.
+    Sotw,
+    /// A stream for each cluster, incremental.
+    Delta,
+    /// One stream for all, state of the world.
+    Ads,
+    /// One stream for all, incremental.
+    DeltaAds,
+}
 
 /// Whether Envoy asks the hosts of the cluster itself, too. One that does keeps a host which is gone from the answer for
 /// as long as it passes, unless it is told otherwise.
@@ -22,14 +37,16 @@ pub enum HealthChecks {
 }
 
 /// A bootstrap whose ports are free ones. The listener leads to the first service.
-pub fn json(setup: &Setup) -> Value {
-    let services = setup.services.iter();
-    let mut clusters: Vec<_> = services.map(|service| eds(service, setup.refresh, setup.checks)).collect();
-    clusters.push(registry(&setup.replicas));
+pub fn json(setup: &Setup, clusters: &Path) -> Value {
+    let mut dynamic = json!({"cds_config": {"resource_api_version": "V3", "path_config_source": {"path": clusters}}});
+    if let Some(source) = setup.mode.aggregated() {
+        dynamic["ads_config"] = source;
+    }
     let first = setup.services.first().map_or("", String::as_str);
     json!({
         "node": {"id": "e2e", "cluster": "e2e"},
         "admin": {"address": socket("127.0.0.1", 0)},
+        "dynamic_resources": dynamic,
         "static_resources": {
             "listeners": [{
                 "name": "in",
@@ -39,36 +56,71 @@ pub fn json(setup: &Setup) -> Value {
                     "typed_config": connection_manager(first),
                 }]}],
             }],
-            "clusters": clusters,
+            "clusters": [registry(setup)],
         },
     })
 }
 
-fn eds(service: &str, refresh: Duration, checks: HealthChecks) -> Value {
-    let refresh = format!("{}s", refresh.as_secs_f64());
-    let mut cluster = json!({
-        "name": service,
-        "type": "EDS",
-        "connect_timeout": "1s",
-        "eds_cluster_config": {"service_name": service, "eds_config": {
-            "resource_api_version": "V3",
-            "api_config_source": {
+/// The clusters of these services, as the file that Envoy watches.
+pub fn clusters(setup: &Setup, services: &[String]) -> Value {
+    let version = services.join(" ");
+    json!({"version_info": version, "resources": services.iter().map(|service| eds(service, setup)).collect::<Vec<_>>()})
+}
+
+impl Mode {
+    /// Where a cluster's endpoints come from.
+    fn source(self) -> Value {
+        let source = match self {
+            Self::Rest(refresh) => json!({
                 "api_type": "REST",
                 "transport_api_version": "V3",
                 "cluster_names": ["sds"],
-                "refresh_delay": refresh,
+                "refresh_delay": format!("{}s", refresh.as_secs_f64()),
                 "request_timeout": "1s",
-            },
-        }},
+            }),
+            Self::Sotw => grpc("GRPC"),
+            Self::Delta => grpc("DELTA_GRPC"),
+            Self::Ads | Self::DeltaAds => return json!({"resource_api_version": "V3", "ads": {}}),
+        };
+        json!({"resource_api_version": "V3", "api_config_source": source})
+    }
+
+    /// Where one stream for everything comes from, if there is one.
+    fn aggregated(self) -> Option<Value> {
+        match self {
+            Self::Ads => Some(grpc("GRPC")),
+            Self::DeltaAds => Some(grpc("DELTA_GRPC")),
+            Self::Rest(_) | Self::Sotw | Self::Delta => None,
+        }
+    }
+}
+
+fn grpc(kind: &str) -> Value {
+    json!({
+        "api_type": kind,
+        "transport_api_version": "V3",
+        "grpc_services": [{"envoy_grpc": {"cluster_name": "sds"}}],
+        "set_node_on_first_message_only": true,
+    })
+}
+
+fn eds(service: &str, setup: &Setup) -> Value {
+    let mut cluster = json!({
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": service,
+        "type": "EDS",
+        "connect_timeout": "1s",
+        "eds_cluster_config": {"service_name": service, "eds_config": setup.mode.source()},
     });
-    if checks != HealthChecks::Off {
+    if setup.checks != HealthChecks::Off {
         cluster["health_checks"] = health_check("/health");
-        cluster["ignore_health_on_host_removal"] = json!(checks == HealthChecks::IgnoredOnRemoval);
+        cluster["ignore_health_on_host_removal"] = json!(setup.checks == HealthChecks::IgnoredOnRemoval);
     }
     cluster
 }
 
-fn registry(replicas: &[SocketAddr]) -> Value {
+fn registry(setup: &Setup) -> Value {
+    let replicas = &setup.replicas;
     let endpoints: Vec<_> = replicas
         .iter()
         .map(|replica| json!({"endpoint": {"address": socket(&replica.ip().to_string(), replica.port())}}))
@@ -79,6 +131,12 @@ fn registry(replicas: &[SocketAddr]) -> Value {
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": "sds", "endpoints": [{"lb_endpoints": endpoints}]},
     });
+    if !matches!(setup.mode, Mode::Rest(_)) {
+        cluster["typed_extension_protocol_options"] = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }});
+    }
     if replicas.len() > 1 {
         cluster["health_checks"] = health_check("/readyz");
     }
@@ -100,7 +158,8 @@ fn connection_manager(service: &str) -> Value {
     json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "in",
-        "route_config": {"virtual_hosts": [{
+        // Clusters come later, from their file.
+        "route_config": {"validate_clusters": false, "virtual_hosts": [{
             "name": "all",
             "domains": ["*"],
             "routes": [{"match": {"prefix": "/"}, "route": {"cluster": service, "timeout": "5s"}}],

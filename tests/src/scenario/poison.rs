@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::Api,
-    envoy::{Envoy, HealthChecks, Setup},
+    envoy::{Envoy, HealthChecks, Mode, Setup},
     stage::Stage,
     table::{Table, good_row, n},
     wait::{SOON, until},
@@ -69,7 +69,7 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
         &Setup {
             replicas: vec![api.addr],
             services: polled.iter().map(ToString::to_string).collect(),
-            refresh: REFRESH,
+            mode: Mode::Rest(REFRESH),
             checks: HealthChecks::Off,
         },
     )

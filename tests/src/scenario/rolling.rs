@@ -15,7 +15,7 @@ use super::{
 use crate::{
     dynamo::Dynamo,
     ecs::{Ecs, Settings},
-    envoy::{Envoy, HealthChecks, Setup},
+    envoy::{Envoy, HealthChecks, Mode, Setup},
     fleet::{Fleet, Spec},
     load::{Load, Mix},
     replicas::{self, Replica, addrs},
@@ -46,7 +46,7 @@ pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Resu
         let setup = Setup {
             replicas: addrs.clone(),
             services: [SERVICE, OTHERS].map(str::to_owned).into(),
-            refresh: REFRESH,
+            mode: Mode::Rest(REFRESH),
             checks,
         };
         async move { Envoy::set_up(stage, &setup).await }

@@ -39,6 +39,7 @@ mod storeless;
 mod task;
 mod upgrade;
 mod waiting;
+mod xds;
 
 use e2e::{
     play::{self, Pace},

@@ -1,0 +1,170 @@
+//! What one stream wants of one type, what it holds, and what it is therefore to be sent: both variants of the protocol
+//! as one state machine without messages, time or I/O.
+//!
+//! - Whatever is newly asked for is answered, also if it is unchanged or unknown: an Envoy adds a cluster and waits.
+//! - What was sent is not sent again before it changes, however it was received: a refusal (NACK) that were answered with
+//!   the same content would be refused again, in a circle.
+//! - State of the world: a request that answers a response which is not the latest is ignored, the one for the latest
+//!   comes. A second request for a response that was accepted already, with the same names, asks for all of them anew:
+//!   that is how a cluster looks that was taken away and added again in one breath.
+//! - Delta: names come and go whatever response a request answers. What the client says that it holds from before this
+//!   stream is not sent if it is current.
+//!
+//! The rules are those of "xDS REST and gRPC protocol" in Envoy's documentation.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::registry::Version;
+
+/// The names that one stream may want.
+pub const NAMES: usize = 20_000;
+
+/// What a request turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// Of an older response, or of a refusal that was told already.
+    Stale,
+    /// A subscription, or a change of one.
+    Asked,
+    /// The latest response was accepted.
+    Accepted,
+    /// The latest response was refused.
+    Refused,
+}
+
+/// More names than one stream may want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany;
+
+/// What is to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Push {
+    /// To be told back.
+    pub nonce: String,
+    /// Of all that is wanted.
+    pub version: Version,
+    /// What is new, in order.
+    pub resources: Vec<(Arc<str>, Version)>,
+}
+
+/// How far the latest response is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Awaited,
+    Accepted,
+    Refused,
+}
+
+/// A subscription; the first request begins it.
+#[derive(Debug)]
+pub struct Subscription {
+    /// What is wanted, and in which version it was sent since it is.
+    names: BTreeMap<Arc<str>, Option<Version>>,
+    /// The number of the latest response, 0 before the first.
+    sent: u64,
+    answer: Answer,
+}
+
+impl Default for Subscription {
+    fn default() -> Self {
+        Self { names: BTreeMap::new(), sent: 0, answer: Answer::Awaited }
+    }
+}
+
+impl Subscription {
+    /// A request of the state-of-the-world variant.
+    pub fn hear(&mut self, names: &[String], nonce: &str, refused: bool) -> Result<Heard, TooMany> {
+        // Without a nonce it is the first of a stream, or of a client that begins anew.
+        if !nonce.is_empty() && !self.is_latest(nonce) {
+            return Ok(Heard::Stale);
+        }
+        let answers = !nonce.is_empty();
+        let again = answers && !refused && self.answer == Answer::Accepted;
+        let mut wanted = BTreeMap::new();
+        let mut news = 0;
+        for name in names {
+            let (name, sent) = match self.names.remove_entry(name.as_str()) {
+                Some((name, sent)) => (name, sent),
+                None if wanted.contains_key(name.as_str()) => continue,
+                None => {
+                    news += 1;
+                    (name.as_str().into(), None)
+                }
+            };
+            wanted.insert(name, sent.filter(|_| answers));
+        }
+        let same = news == 0 && self.names.is_empty();
+        self.names = wanted;
+        if self.names.len() > NAMES {
+            return Err(TooMany);
+        }
+        if again && same {
+            self.names.values_mut().for_each(|sent| *sent = None);
+        }
+        Ok(self.answered(answers, refused))
+    }
+
+    /// A request of the delta variant; `held` is what the client has from before this stream.
+    pub fn hear_delta(
+        &mut self,
+        (come, go): (&[String], &[String]),
+        held: &BTreeMap<String, String>,
+        nonce: &str,
+        refused: bool,
+        current: impl Fn(&str) -> Version,
+    ) -> Result<Heard, TooMany> {
+        for name in go {
+            self.names.remove(name.as_str());
+        }
+        for name in come {
+            let holds = held.get(name).is_some_and(|version| current(name).is(version));
+            self.names.insert(name.as_str().into(), holds.then(|| current(name)));
+        }
+        if self.names.len() > NAMES {
+            return Err(TooMany);
+        }
+        if !nonce.is_empty() && !self.is_latest(nonce) {
+            return Ok(if come.is_empty() && go.is_empty() { Heard::Stale } else { Heard::Asked });
+        }
+        Ok(self.answered(!nonce.is_empty(), refused))
+    }
+
+    fn answered(&mut self, answers: bool, refused: bool) -> Heard {
+        if !answers {
+            return Heard::Asked;
+        }
+        if refused {
+            let told = std::mem::replace(&mut self.answer, Answer::Refused) == Answer::Refused;
+            return if told { Heard::Stale } else { Heard::Refused };
+        }
+        let first = self.answer == Answer::Awaited;
+        self.answer = Answer::Accepted;
+        if first { Heard::Accepted } else { Heard::Asked }
+    }
+
+    /// What is to be sent now, if anything; it counts as sent.
+    pub fn push(&mut self, current: impl Fn(&str) -> Version) -> Option<Push> {
+        let mut resources = Vec::new();
+        for (name, sent) in &mut self.names {
+            let version = current(name);
+            if *sent != Some(version) {
+                *sent = Some(version);
+                resources.push((name.clone(), version));
+            }
+        }
+        if resources.is_empty() {
+            return None;
+        }
+        self.sent += 1;
+        self.answer = Answer::Awaited;
+        let mut all: Vec<_> = self.names.iter().filter_map(|(name, sent)| Some((name.as_ref(), (*sent)?))).collect();
+        Some(Push { nonce: self.sent.to_string(), version: Version::of_all(&mut all), resources })
+    }
+
+    fn is_latest(&self, nonce: &str) -> bool {
+        nonce.parse() == Ok(self.sent) && self.sent > 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! The protocol's rules, one by one, in both variants. Names in brackets are the tests of go-control-plane that check the
+//! same rule on its server.
+
+use std::{cell::RefCell, collections::HashMap};
+
+use super::*;
+use crate::registry::Version;
+
+/// A world of versions, and one subscription to it.
+#[derive(Default)]
+struct Story {
+    versions: RefCell<HashMap<String, u64>>,
+    it: Subscription,
+}
+
+fn names(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Some version for a number.
+fn version(n: u64) -> Version {
+    Version::of(&n.to_string(), &[])
+}
+
+impl Story {
+    fn change(&mut self, name: &str) -> &mut Self {
+        *self.versions.borrow_mut().entry(name.to_owned()).or_default() += 1;
+        self
+    }
+
+    fn current(versions: &RefCell<HashMap<String, u64>>) -> impl Fn(&str) -> Version + '_ {
+        |name| version(versions.borrow().get(name).copied().unwrap_or(0))
+    }
+
+    /// A request, and what is sent after it: the names, and its nonce.
+    fn ask(&mut self, wanted: &str, nonce: &str) -> (Heard, String) {
+        let heard = self.it.hear(&names(wanted), nonce, false).unwrap();
+        (heard, self.pushed())
+    }
+
+    fn refuse(&mut self, wanted: &str, nonce: &str) -> (Heard, String) {
+        let heard = self.it.hear(&names(wanted), nonce, true).unwrap();
+        (heard, self.pushed())
+    }
+
+    fn delta(&mut self, come: &str, go: &str, nonce: &str) -> (Heard, String) {
+        self.delta_of(come, go, nonce, &BTreeMap::new(), false)
+    }
+
+    fn delta_of(
+        &mut self,
+        come: &str,
+        go: &str,
+        nonce: &str,
+        held: &BTreeMap<String, String>,
+        refused: bool,
+    ) -> (Heard, String) {
+        let (come, go) = (names(come), names(go));
+        let heard = self.it.hear_delta((&come, &go), held, nonce, refused, Self::current(&self.versions)).unwrap();
+        (heard, self.pushed())
+    }
+
+    /// What is sent now, as "nonce: names".
+    fn pushed(&mut self) -> String {
+        let push = self.it.push(Self::current(&self.versions));
+        push.map_or_else(String::new, |push| {
+            let names: Vec<_> = push.resources.iter().map(|(name, _)| name.to_string()).collect();
+            format!("{}: {}", push.nonce, names.join(" "))
+        })
+    }
+}
+
+fn sent(heard: Heard, text: &str) -> (Heard, String) {
+    (heard, text.to_owned())
+}
+
+/// [TestSotwServer: response handled, TestLinearInitialResources]
+#[test]
+fn a_subscription_is_answered_also_for_what_does_not_exist() {
+    let mut story = Story::default();
+    assert_eq!(story.change("a").ask("a none", ""), sent(Heard::Asked, "1: a none"));
+    assert_eq!(story.ask("a none", "1"), sent(Heard::Accepted, ""));
+    let mut story = Story::default();
+    assert_eq!(story.change("a").delta("a none", "", ""), sent(Heard::Asked, "1: a none"));
+    assert_eq!(story.delta("", "", "1"), sent(Heard::Accepted, ""));
+}
+
+/// [TestWatchClosed, TestLinearBasic, TestLinearDeltaMultiResourceUpdates]
+#[test]
+fn a_change_is_sent_once_and_alone() {
+    let mut story = Story::default();
+    story.ask("a b", "");
+    story.ask("a b", "1");
+    assert_eq!(story.change("b").pushed(), "2: b");
+    assert_eq!(story.change("unwanted").pushed(), "");
+    assert_eq!(story.ask("a b", "2"), sent(Heard::Accepted, ""));
+    let mut story = Story::default();
+    story.delta("a b", "", "");
+    assert_eq!(story.change("b").pushed(), "2: b");
+    assert_eq!(story.change("unwanted").pushed(), "");
+}
+
+/// [TestStaleNonce]
+#[test]
+fn a_request_for_an_older_response_is_ignored() {
+    let mut story = Story::default();
+    story.ask("a", "");
+    story.ask("a", "1");
+    assert_eq!(story.change("a").pushed(), "2: a");
+    assert_eq!(story.ask("a b", "1"), sent(Heard::Stale, ""));
+    assert_eq!(story.ask("a b", "0"), sent(Heard::Stale, ""));
+    assert_eq!(story.ask("a b", "no number"), sent(Heard::Stale, ""));
+    assert_eq!(story.ask("a b", "2"), sent(Heard::Accepted, "3: b"));
+}
+
+/// [TestDeltaResponseHandlersWildcard: stale nonce]: in delta the names count all the same.
+#[test]
+fn in_delta_names_count_whatever_response_a_request_answers() {
+    let mut story = Story::default();
+    story.delta("a", "", "");
+    assert_eq!(story.change("a").pushed(), "2: a");
+    assert_eq!(story.delta("b", "", "1"), sent(Heard::Asked, "3: b"));
+    assert_eq!(story.delta("", "", "1"), sent(Heard::Stale, ""));
+}
+
+/// A NACK that is answered with the same content makes a storm.
+#[test]
+fn what_was_refused_is_sent_again_only_when_it_changes() {
+    let mut story = Story::default();
+    story.ask("a b", "");
+    assert_eq!(story.refuse("a b", "1"), sent(Heard::Refused, ""));
+    assert_eq!(story.refuse("a b", "1"), sent(Heard::Stale, ""), "told twice");
+    assert_eq!(story.change("a").pushed(), "2: a");
+    let mut story = Story::default();
+    story.delta("a b", "", "");
+    assert_eq!(story.delta_of("", "", "1", &BTreeMap::new(), true), sent(Heard::Refused, ""));
+    assert_eq!(story.change("a").pushed(), "2: a");
+}
+
+#[test]
+fn a_refusal_that_asks_for_more_gets_only_that() {
+    let mut story = Story::default();
+    story.ask("a", "");
+    assert_eq!(story.refuse("a b", "1"), sent(Heard::Refused, "2: b"));
+    let mut story = Story::default();
+    story.delta("a", "", "");
+    assert_eq!(story.delta_of("b", "", "1", &BTreeMap::new(), true), sent(Heard::Refused, "2: b"));
+}
+
+/// [TestRequestResourceNames, TestLinearWatchTwo]
+#[test]
+fn a_new_name_is_sent_without_the_others() {
+    let mut story = Story::default();
+    story.ask("a", "");
+    assert_eq!(story.ask("a", "1"), sent(Heard::Accepted, ""));
+    assert_eq!(story.ask("a b", "1"), sent(Heard::Asked, "2: b"));
+    let mut story = Story::default();
+    story.delta("a", "", "");
+    assert_eq!(story.delta("b", "", "1"), sent(Heard::Accepted, "2: b"));
+}
+
+/// [TestSubscriptionsThroughUnsubscribe, TestLinearDeltaResourceDelete]
+#[test]
+fn a_name_that_went_is_not_sent_and_one_that_comes_back_is() {
+    let mut story = Story::default();
+    story.ask("a b", "");
+    assert_eq!(story.ask("b", "1"), sent(Heard::Accepted, ""));
+    assert_eq!(story.change("a").pushed(), "");
+    assert_eq!(story.ask("a b", "1"), sent(Heard::Asked, "2: a"));
+    assert_eq!(story.ask("", "2"), sent(Heard::Accepted, ""));
+    assert_eq!((story.change("b").pushed().as_str(), story.it.names.len()), ("", 0));
+    let mut story = Story::default();
+    story.delta("a b", "", "");
+    assert_eq!(story.delta("", "a", "1"), sent(Heard::Accepted, ""));
+    assert_eq!(story.change("a").pushed(), "");
+    assert_eq!(story.delta("a", "", "1"), sent(Heard::Asked, "2: a"));
+    assert_eq!(story.delta("a", "a", "2"), sent(Heard::Accepted, "3: a"), "gone and back in one breath");
+}
+
+/// "The server must send a resource that the client subscribes to, even if it believes that the client has it."
+#[test]
+fn who_asks_again_for_what_it_has_gets_it_again() {
+    let mut story = Story::default();
+    story.delta("a", "", "");
+    story.delta("", "", "1");
+    assert_eq!(story.delta("a", "", "1"), sent(Heard::Asked, "2: a"));
+    // An Envoy that took a cluster away and added it in one breath says the same as before.
+    let mut story = Story::default();
+    story.ask("a b", "");
+    assert_eq!(story.ask("a b", "1"), sent(Heard::Accepted, ""));
+    assert_eq!(story.ask("a b", "1"), sent(Heard::Asked, "2: a b"));
+    assert_eq!(story.ask("a b", "2"), sent(Heard::Accepted, ""), "that was the answer to it");
+}
+
+/// [TestLinearDeltaExistingResources: initial_resource_versions]
+#[test]
+fn what_a_client_holds_from_before_is_not_sent_if_it_is_current() {
+    let mut story = Story::default();
+    story.change("a").change("b").change("b");
+    let held = [("a", 1), ("b", 1), ("c", 0)].map(|(name, n)| (name.to_owned(), version(n).to_string())).into();
+    assert_eq!(story.delta_of("a b c d", "", "", &held, false), sent(Heard::Asked, "1: b d"));
+    assert_eq!(story.change("a").pushed(), "2: a");
+}
+
+/// State of the world has no versions of single resources: a new stream is answered in full.
+#[test]
+fn a_stream_that_begins_anew_is_answered_in_full() {
+    let mut story = Story::default();
+    story.ask("a b", "");
+    story.ask("a b", "1");
+    assert_eq!(story.ask("a b", ""), sent(Heard::Asked, "2: a b"));
+}
+
+#[test]
+fn names_that_are_said_twice_count_once() {
+    let mut story = Story::default();
+    assert_eq!(story.ask("a a b a", ""), sent(Heard::Asked, "1: a b"));
+    assert_eq!(story.ask("b a b", "1"), sent(Heard::Accepted, ""));
+    assert_eq!(story.delta("c c", "", ""), sent(Heard::Asked, "2: c"));
+}
+
+#[test]
+fn too_many_names_are_refused() {
+    let many: Vec<_> = (0..=NAMES).map(|n| n.to_string()).collect();
+    assert_eq!(Subscription::default().hear(&many, "", false), Err(TooMany));
+    let heard = Subscription::default().hear_delta((&many, &[]), &BTreeMap::new(), "", false, |_| version(0));
+    assert_eq!(heard, Err(TooMany));
+    assert_eq!(Subscription::default().hear(&many[1..], "", false), Ok(Heard::Asked));
+}
+
+#[test]
+fn the_version_is_that_of_all_that_is_wanted() {
+    let of = |wanted: &str| {
+        let mut it = Subscription::default();
+        it.hear(&names(wanted), "", false).unwrap();
+        it.push(|name| version(name.len() as u64)).unwrap().version
+    };
+    assert_eq!(of("a bb"), of("bb a"));
+    assert_ne!(of("a bb"), of("a"));
+}

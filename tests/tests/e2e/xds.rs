@@ -1,0 +1,188 @@
+//! Discovery streams: with real Envoys, and word by word.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use e2e::{
+    api::Api,
+    dynamo::Dynamo,
+    gate::Fault,
+    replicas::Replica,
+    scenario::modes,
+    wait::SOON,
+    xds::{Delta, Sotw, connect, delta, refusal, sotw, told},
+};
+use envoy_types::pb::envoy::service::endpoint::v3::endpoint_discovery_service_client::EndpointDiscoveryServiceClient;
+use serde_json::json;
+use tokio::time::Instant;
+use tonic::Code;
+
+use crate::{alone, play};
+
+/// P1: a push comes within a second.
+const PUSH: Duration = Duration::from_secs(1);
+/// Longer than changes wait for each other.
+const SILENCE: Duration = Duration::from_millis(500);
+
+#[test]
+fn however_an_envoy_asks_it_has_what_the_registry_tells() {
+    alone("however_an_envoy_asks_it_has_what_the_registry_tells", async |stage| {
+        println!("{}", modes::play(stage).await?);
+        Ok(())
+    });
+}
+
+async fn put(api: &Api, service: &str, nth: u32) -> anyhow::Result<()> {
+    api.put(service, &format!("10.0.0.{nth}:80"), (1, 1), json!({})).await?.expect(200).map(drop)
+}
+
+#[test]
+fn a_stream_is_told_what_it_asks_for_and_then_what_changes() {
+    play("a_stream_is_told_what_it_asks_for_and_then_what_changes", async |stage| {
+        let api = Api::start(stage, &[]).await?;
+        put(&api, "web", 1).await?;
+        let mut stream = Sotw::endpoints(&connect(api.addr).await?).await?;
+        stream.say(sotw(&["web", "none", "no name!"], "")).await?;
+        let first = stream.next(PUSH).await?;
+        let expected = [("no name!", 0), ("none", 0), ("web", 1)].map(|(name, n)| (name.to_owned(), n));
+        ensure!(told(&first.resources)? == expected, "{:?}", told(&first.resources)?);
+        stream.say(sotw(&["web", "none", "no name!"], &first.nonce)).await?;
+        put(&api, "other", 1).await?;
+        stream.is_silent(SILENCE).await?;
+        put(&api, "web", 2).await?;
+        let second = stream.next(PUSH).await?;
+        ensure!(told(&second.resources)? == [("web".to_owned(), 2)] && second.version_info != first.version_info);
+        // As a poll would be told, so that who changes from one to the other is told nothing twice.
+        let polled = api.eds("v3", &["web", "none", "no name!"], "").await?.expect(200)?.json()?;
+        ensure!(polled["version_info"] == second.version_info.as_str(), "{polled}");
+
+        let refused = refusal("a host that I do not like");
+        stream
+            .say(envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest {
+                error_detail: refused,
+                ..sotw(&["web", "none", "no name!"], &second.nonce)
+            })
+            .await?;
+        stream.is_silent(SILENCE).await?;
+        ensure!(api.metric("sds_xds_nacks_total").await? == 1.0);
+        ensure!(api.metric("sds_xds_streams{variant=\"sotw\"}").await? == 1.0);
+        ensure!(api.process.log().tail(20).contains("a host that I do not like"), "the refusal is not in the log");
+        put(&api, "web", 3).await?;
+        ensure!(told(&stream.next(PUSH).await?.resources)? == [("web".to_owned(), 3)]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_delta_stream_begins_with_what_its_client_holds() {
+    play("a_delta_stream_begins_with_what_its_client_holds", async |stage| {
+        let api = Api::start(stage, &[]).await?;
+        put(&api, "web", 1).await?;
+        put(&api, "shop", 1).await?;
+        let channel = connect(api.addr).await?;
+        let mut stream = Delta::aggregated(&channel).await?;
+        stream.say(delta(&["web", "shop", "none"], &[], "")).await?;
+        let first = stream.next(PUSH).await?;
+        let resources: Vec<_> = first.resources.iter().filter_map(|resource| resource.resource.as_ref()).collect();
+        ensure!(told(resources)?.len() == 3, "{first:?}");
+        let held: std::collections::HashMap<_, _> =
+            first.resources.iter().map(|resource| (resource.name.clone(), resource.version.clone())).collect();
+        drop(stream);
+
+        put(&api, "web", 2).await?;
+        let mut again = Delta::aggregated(&channel).await?;
+        let mut request = delta(&["web", "shop", "none"], &[], "");
+        request.initial_resource_versions = held;
+        again.say(request).await?;
+        let news = again.next(PUSH).await?;
+        let names: Vec<_> = news.resources.iter().map(|resource| resource.name.as_str()).collect();
+        ensure!(names == ["web"] && news.removed_resources.is_empty(), "{news:?}");
+        again.say(delta(&[], &["web"], &news.nonce)).await?;
+        put(&api, "web", 3).await?;
+        again.is_silent(SILENCE).await
+    });
+}
+
+#[test]
+fn what_cannot_be_served_is_said() {
+    play("what_cannot_be_served_is_said", async |stage| {
+        let api = Api::start(stage, &[]).await?;
+        put(&api, "web", 1).await?;
+        let channel = connect(api.addr).await?;
+        let ends = async |mut stream: Sotw, type_url: &str, names: usize| {
+            let names: Vec<_> = (0..names).map(|nth| format!("service-{nth}")).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            let mut request = sotw(&names, "");
+            request.type_url = type_url.to_owned();
+            stream.say(request).await?;
+            anyhow::Ok(stream.end(PUSH).await?.code())
+        };
+        let (eds, ads) = (Sotw::endpoints(&channel).await?, Sotw::aggregated(&channel).await?);
+        ensure!(ends(eds, "type.googleapis.com/x", 1).await? == Code::InvalidArgument);
+        ensure!(ends(ads, "", 1).await? == Code::InvalidArgument);
+        ensure!(ends(Sotw::endpoints(&channel).await?, "", 20_001).await? == Code::ResourceExhausted);
+        // Five megabytes of names.
+        let mut long = Sotw::endpoints(&channel).await?;
+        long.say(sotw(&["x".repeat(5 << 20).as_str()], "")).await?;
+        let code = long.end(SOON).await?.code();
+        ensure!(code == Code::OutOfRange, "{code}");
+
+        let mut ads = Sotw::aggregated(&channel).await?;
+        let mut unknown = sotw(&["web"], "");
+        unknown.type_url = "type.googleapis.com/x".to_owned();
+        ads.say(unknown).await?;
+        ads.is_silent(SILENCE).await?;
+        ensure!(api.metric("sds_xds_unknown_types_total").await? == 1.0);
+        ads.say(sotw(&["web"], "")).await?;
+        ensure!(told(&ads.next(PUSH).await?.resources)?.len() == 1, "the stream goes on");
+
+        let mut once = EndpointDiscoveryServiceClient::new(channel);
+        let fetched = once.fetch_endpoints(sotw(&["web"], "")).await?.into_inner();
+        ensure!(told(&fetched.resources)? == [("web".to_owned(), 1)]);
+        let none = once.fetch_endpoints(sotw(&[], "")).await;
+        ensure!(none.is_err_and(|status| status.code() == Code::InvalidArgument));
+        Ok(())
+    });
+}
+
+#[test]
+fn before_anything_is_known_a_stream_is_silent() {
+    alone("before_anything_is_known_a_stream_is_silent", async |stage| {
+        let store = Dynamo::in_memory(stage).await?;
+        let first = Replica::start(stage, store.addr, &[]).await?;
+        first.ready(SOON).await?;
+        put(&first.api, "web", 1).await?;
+        let late = Replica::start(stage, store.addr, &[]).await?;
+        late.gate.strike(Fault::Unanswered, |request| request.operation() == "Scan");
+        let late = {
+            let mut late = late;
+            late.api.process.kill().await?;
+            late.start_again(stage).await?;
+            late
+        };
+        let mut stream = Sotw::endpoints(&connect(late.api.addr).await?).await?;
+        stream.say(sotw(&["web"], "")).await?;
+        stream.is_silent(SILENCE).await?;
+        late.gate.spare();
+        late.ready(SOON).await?;
+        ensure!(told(&stream.next(PUSH).await?.resources)? == [("web".to_owned(), 1)]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_registry_that_stops_ends_its_streams_at_once() {
+    play("a_registry_that_stops_ends_its_streams_at_once", async |stage| {
+        let mut api = Api::start(stage, &[]).await?;
+        let mut stream = Sotw::endpoints(&connect(api.addr).await?).await?;
+        stream.say(sotw(&["web"], "")).await?;
+        stream.next(PUSH).await?;
+        let start = Instant::now();
+        let (stopped, status) = tokio::join!(api.process.stop(SOON), stream.end(SOON));
+        stopped?;
+        let (status, took) = (status?, start.elapsed());
+        ensure!(status.code() == Code::Unavailable, "{status:?}");
+        ensure!(took < Duration::from_secs(3), "it took {took:?}");
+        Ok(())
+    });
+}
