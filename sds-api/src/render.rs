@@ -5,6 +5,7 @@
 
 pub mod eds_json;
 pub mod eds_proto;
+pub mod proxyless;
 pub mod v1;
 
 use std::sync::{

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!   service -- opens --> stream -- hears, asks what is due --> subscription (pure)
-//!                          `-- spells with --> render::eds_proto (once per version, for all streams)
+//!                          `-- spells with --> kind --> render::{eds_proto, proxyless}
 //! ```
 //!
-//! Endpoints by their own service and by the aggregated one, in both variants of the protocol. Other types on an
-//! aggregated stream are met with silence, and counted: their client goes on waiting for who serves them.
+//! Endpoints by their own service and by the aggregated one, in both variants of the protocol; on an aggregated stream
+//! also the listener and the cluster of a service, by name. Other types are met with silence there, and counted: their
+//! client goes on waiting for who serves them.
 
+mod kind;
 mod service;
 mod stream;
 mod subscription;

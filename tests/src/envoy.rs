@@ -92,13 +92,27 @@ impl Envoy {
 
     /// Starts one of this setup.
     pub async fn set_up(stage: &Stage, setup: &Setup) -> anyhow::Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let nth = COUNT.fetch_add(1, Ordering::Relaxed);
-        let (config, admin_file) =
-            (stage.file(&format!("envoy-{nth}.json")), stage.file(&format!("envoy-{nth}-admin")));
-        let clusters = stage.file(&format!("envoy-{nth}-clusters.json"));
+        let clusters = stage.file(&format!("{}-clusters.json", next_name()));
         fs::write(&clusters, bootstrap::clusters(setup, &setup.services).to_string())?;
-        fs::write(&config, bootstrap::json(setup, &clusters).to_string())?;
+        Self::run(stage, setup, clusters.clone(), bootstrap::json(setup, &clusters).to_string()).await
+    }
+
+    /// Starts one of a configuration that is shipped, with `api` for its registry and ports of its own.
+    pub async fn shipped(stage: &Stage, text: &str, api: SocketAddr) -> anyhow::Result<Self> {
+        let registry = format!("{{address: {}, port_value: {}}}", api.ip(), api.port());
+        let changed = text.replace("{address: sds-api, port_value: 8080}", &registry);
+        ensure!(changed != text, "it names no registry at sds-api:8080");
+        let changed =
+            changed.replace("port_value: 9901", "port_value: 0").replace("port_value: 10000", "port_value: 0");
+        let setup =
+            Setup { replicas: vec![api], services: vec!["web".to_owned()], mode: Mode::Ads, checks: HealthChecks::Off };
+        Self::run(stage, &setup, PathBuf::new(), changed).await
+    }
+
+    async fn run(stage: &Stage, setup: &Setup, clusters: PathBuf, text: String) -> anyhow::Result<Self> {
+        let name = next_name();
+        let (config, admin_file) = (stage.file(&format!("{name}.yaml")), stage.file(&format!("{name}-admin")));
+        fs::write(&config, text)?;
         let mut command = programs::bare(&binary().await?);
         command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file);
         command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]);
@@ -184,6 +198,11 @@ impl Envoy {
         })
         .await
     }
+}
+
+fn next_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("envoy-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// What the Envoy with this admin page has, the registry's own cluster included.

@@ -84,6 +84,17 @@ impl Process {
         self.child.id()
     }
 
+    /// Its resident memory now and at most so far, in bytes.
+    pub fn resident(&self) -> anyhow::Result<[u64; 2]> {
+        let pid = self.pid().context("it has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the memory is read from /proc")?;
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+            anyhow::Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+        };
+        Ok([bytes("VmRSS:")?, bytes("VmHWM:")?])
+    }
+
     /// Waits for a line with `needle`; an exit before it is an error that shows the log.
     pub async fn says(&mut self, needle: &str) -> anyhow::Result<String> {
         let what = format!("{} to say '{needle}'", self.name);

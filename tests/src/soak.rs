@@ -7,6 +7,7 @@ mod cpu;
 mod deaths;
 mod deploy;
 mod emulators;
+mod fanout;
 mod flap;
 pub mod floor;
 pub mod footprint;
@@ -37,6 +38,7 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "deaths" => deaths::run().await,
         "deploy" => deploy::run().await,
         "emulators" => emulators::run().await,
+        "fanout" => fanout::run().await,
         "flap" => flap::run().await,
         "footprint" => footprint::run().await,
         "loris" => loris::run().await,
@@ -51,7 +53,7 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "stale" => stale::run().await,
         "storedeath" => storedeath::death().await,
         _ => bail!(
-            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, emulators, flap, footprint, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath"
+            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, emulators, fanout, flap, footprint, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath"
         ),
     }
 }

@@ -19,16 +19,13 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use super::{
+    kind::Kind,
     stream::{Leaving, Serves, Session},
     subscription::Subscription,
     variant::{Delta, Sotw, Variant},
     wire::{DiscoveryRequest, DiscoveryResponse},
 };
-use crate::{
-    metrics::Metrics,
-    registry::{Snapshot, Version},
-    render::eds_proto,
-};
+use crate::{metrics::Metrics, registry::Snapshot};
 
 /// Where all methods are.
 pub const PREFIX: &str = "/envoy.service.";
@@ -113,7 +110,8 @@ impl UnaryService<DiscoveryRequest> for Fetch {
 
 impl Fetch {
     fn answer(&self, request: &DiscoveryRequest) -> Result<DiscoveryResponse, Status> {
-        if !["", eds_proto::TYPE_URL].contains(&request.type_url.as_str()) {
+        const KIND: Kind = Kind::Endpoints;
+        if !["", KIND.type_url()].contains(&request.type_url.as_str()) {
             return Err(Status::invalid_argument("only endpoints are served here"));
         }
         let snapshot = self.0.borrow().clone();
@@ -121,13 +119,9 @@ impl Fetch {
         let mut once = Subscription::default();
         once.hear(&request.resource_names, "", false)
             .map_err(|_| Status::resource_exhausted("too many names in one request"))?;
-        let version =
-            |name: &str| snapshot.services.get(name).map_or_else(|| Version::of(name, &[]), |service| service.version);
-        let push = once.push(version).ok_or_else(|| Status::invalid_argument("no names"))?;
-        Ok(Sotw::spell(push, |name| match snapshot.services.get(name) {
-            Some(service) => service.answers.eds_proto(|| eds_proto::render(service)).clone(),
-            None => eds_proto::empty(name),
-        }))
+        let push = Sotw::push(KIND, &mut once, |name| KIND.version(Some(&snapshot), name));
+        let push = push.ok_or_else(|| Status::invalid_argument("no names"))?;
+        Ok(Sotw::spell(KIND, push, |name| KIND.resource(&snapshot, name)))
     }
 }
 

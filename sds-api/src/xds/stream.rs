@@ -15,14 +15,14 @@ use tokio::{
 use tonic::{Status, Streaming};
 
 use super::{
+    kind::Kind,
     subscription::{Heard, NAMES, Subscription},
     variant::{Said, Variant},
     wire::Node,
 };
 use crate::{
     metrics::{Metrics, OpenStream},
-    registry::{Snapshot, Version},
-    render::eds_proto,
+    registry::Snapshot,
 };
 
 /// How long a change waits for others after a push.
@@ -48,11 +48,11 @@ pub struct Session<V: Variant> {
     leaving: Option<Leaving>,
     serves: Serves,
     node: Node,
-    endpoints: Subscription,
-    /// Something may be due: at once, if it was asked for.
+    subscriptions: Vec<(Kind, Subscription)>,
+    /// Something may be due of these, at once.
+    due: Vec<Kind>,
+    /// Endpoints may be due, not before this.
     changed: bool,
-    asked: bool,
-    /// Not before this.
     next: Instant,
     metrics: Metrics,
     _open: OpenStream,
@@ -73,9 +73,9 @@ impl<V: Variant> Session<V> {
             leaving,
             serves,
             node: Node::default(),
-            endpoints: Subscription::default(),
+            subscriptions: Vec::new(),
+            due: Vec::new(),
             changed: false,
-            asked: false,
             next: Instant::now(),
             _open: metrics.open_stream(V::NAME),
             metrics: metrics.clone(),
@@ -85,10 +85,10 @@ impl<V: Variant> Session<V> {
     /// The next response; none when the client has ended the stream.
     pub async fn next(&mut self) -> Result<Option<V::Response>, Status> {
         loop {
-            if std::mem::take(&mut self.asked)
-                && let Some(response) = self.push()
-            {
-                return Ok(Some(response));
+            while let Some(kind) = self.due.pop() {
+                if let Some(response) = self.push(kind) {
+                    return Ok(Some(response));
+                }
             }
             tokio::select! {
                 biased;
@@ -97,11 +97,7 @@ impl<V: Variant> Session<V> {
                     None => return Ok(None),
                     Some(request) => self.hear(request)?,
                 },
-                () = sleep_until(self.next), if self.changed => {
-                    if let Some(response) = self.push() {
-                        return Ok(Some(response));
-                    }
-                }
+                () = sleep_until(self.next), if self.changed => self.due.push(Kind::Endpoints),
                 changed = self.snapshots.changed(), if !self.changed => {
                     changed.map_err(|_| Status::unavailable("the registry ends"))?;
                     self.changed = true;
@@ -114,20 +110,25 @@ impl<V: Variant> Session<V> {
         if let Some(node) = request.node() {
             self.node = node;
         }
-        match (request.type_url(), self.serves) {
-            (eds_proto::TYPE_URL, _) | ("", Serves::Endpoints) => {}
+        let kind = match (request.type_url(), self.serves) {
+            ("", Serves::Endpoints) => Kind::Endpoints,
             ("", Serves::Aggregated) => return Err(Status::invalid_argument("type_url is missing")),
-            (_, Serves::Endpoints) => return Err(Status::invalid_argument("only endpoints are served here")),
-            (_, Serves::Aggregated) => {
-                self.metrics.unknown_types.inc();
-                return Ok(());
+            (url, Serves::Endpoints) if url != Kind::Endpoints.type_url() => {
+                return Err(Status::invalid_argument("only endpoints are served here"));
             }
-        }
+            (url, _) => match Kind::of(url) {
+                Some(kind) => kind,
+                None => {
+                    self.metrics.unknown_types.inc();
+                    return Ok(());
+                }
+            },
+        };
         let snapshot = self.snapshots.borrow().clone();
-        let heard = V::hear(&mut self.endpoints, &request, |name| version(snapshot.as_deref(), name));
+        let version = |name: &str| kind.version(snapshot.as_deref(), name);
+        let heard = V::hear(self.subscription(kind), &request, version);
         match heard.map_err(|_| Status::resource_exhausted(format!("more than {NAMES} names on one stream")))? {
-            Heard::Stale | Heard::Accepted => {}
-            Heard::Asked => {}
+            Heard::Stale | Heard::Accepted | Heard::Asked => {}
             Heard::Refused => {
                 self.metrics.refusals.inc();
                 let why = request.refusal().map_or("", |refusal| refusal.message.as_str());
@@ -136,27 +137,33 @@ impl<V: Variant> Session<V> {
             }
         }
         // A request of any kind may have named something new.
-        self.asked = true;
+        if !self.due.contains(&kind) {
+            self.due.push(kind);
+        }
         Ok(())
     }
 
-    fn push(&mut self) -> Option<V::Response> {
-        self.changed = false;
-        let snapshot = self.snapshots.borrow_and_update().clone()?;
-        let push = self.endpoints.push(|name| version(Some(&snapshot), name))?;
-        self.next = Instant::now() + TOGETHER;
+    fn subscription(&mut self, kind: Kind) -> &mut Subscription {
+        let at = self.subscriptions.iter().position(|(it, _)| *it == kind).unwrap_or_else(|| {
+            self.subscriptions.push((kind, Subscription::default()));
+            self.subscriptions.len() - 1
+        });
+        &mut self.subscriptions[at].1
+    }
+
+    fn push(&mut self, kind: Kind) -> Option<V::Response> {
+        let snapshot = if kind == Kind::Endpoints {
+            self.changed = false;
+            self.next = Instant::now() + TOGETHER;
+            self.snapshots.borrow_and_update().clone()?
+        } else {
+            self.snapshots.borrow().clone()?
+        };
+        let push = V::push(kind, self.subscription(kind), |name| kind.version(Some(&snapshot), name))?;
         self.metrics.pushes.inc();
         self.metrics.pushed_resources.inc_by(push.resources.len() as u64);
-        Some(V::spell(push, |name| match snapshot.services.get(name) {
-            Some(service) => service.answers.eds_proto(|| eds_proto::render(service)).clone(),
-            None => eds_proto::empty(name),
-        }))
+        Some(V::spell(kind, push, |name| kind.resource(&snapshot, name)))
     }
-}
-
-fn version(snapshot: Option<&Snapshot>, name: &str) -> Version {
-    let service = snapshot.and_then(|snapshot| snapshot.services.get(name));
-    service.map_or_else(|| Version::of(name, &[]), |service| service.version)
 }
 
 async fn left(leaving: &mut Option<Leaving>) {

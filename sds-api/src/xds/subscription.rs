@@ -43,8 +43,8 @@ pub struct Push {
     pub nonce: String,
     /// Of all that is wanted.
     pub version: Version,
-    /// What is new, in order.
-    pub resources: Vec<(Arc<str>, Version)>,
+    /// What is new or, if all must be told, all; in order. None stands for what there is not.
+    pub resources: Vec<(Arc<str>, Option<Version>)>,
 }
 
 /// How far the latest response is.
@@ -55,11 +55,14 @@ enum Answer {
     Refused,
 }
 
+/// The version of what was sent, or that there is none.
+type Sent = Option<Version>;
+
 /// A subscription; the first request begins it.
 #[derive(Debug)]
 pub struct Subscription {
     /// What is wanted, and in which version it was sent since it is.
-    names: BTreeMap<Arc<str>, Option<Version>>,
+    names: BTreeMap<Arc<str>, Option<Sent>>,
     /// The number of the latest response, 0 before the first.
     sent: u64,
     answer: Answer,
@@ -111,14 +114,15 @@ impl Subscription {
         held: &BTreeMap<String, String>,
         nonce: &str,
         refused: bool,
-        current: impl Fn(&str) -> Version,
+        current: impl Fn(&str) -> Sent,
     ) -> Result<Heard, TooMany> {
         for name in go {
             self.names.remove(name.as_str());
         }
         for name in come {
-            let holds = held.get(name).is_some_and(|version| current(name).is(version));
-            self.names.insert(name.as_str().into(), holds.then(|| current(name)));
+            let current = held.get(name).and_then(|held| Some((held, current(name)?)));
+            let holds = current.filter(|(held, current)| current.is(held)).map(|(_, current)| Some(current));
+            self.names.insert(name.as_str().into(), holds);
         }
         if self.names.len() > NAMES {
             return Err(TooMany);
@@ -142,8 +146,9 @@ impl Subscription {
         if first { Heard::Accepted } else { Heard::Asked }
     }
 
-    /// What is to be sent now, if anything; it counts as sent.
-    pub fn push(&mut self, current: impl Fn(&str) -> Version) -> Option<Push> {
+    /// What is to be sent now, if anything; it counts as sent. With `whole`, whoever leaves something out says that there is
+    /// no such thing any more, so all that is wanted goes along.
+    pub fn push(&mut self, whole: bool, current: impl Fn(&str) -> Sent) -> Option<Push> {
         let mut resources = Vec::new();
         for (name, sent) in &mut self.names {
             let version = current(name);
@@ -157,7 +162,11 @@ impl Subscription {
         }
         self.sent += 1;
         self.answer = Answer::Awaited;
-        let mut all: Vec<_> = self.names.iter().filter_map(|(name, sent)| Some((name.as_ref(), (*sent)?))).collect();
+        if whole {
+            resources = self.names.iter().map(|(name, sent)| (name.clone(), sent.flatten())).collect();
+        }
+        let mut all: Vec<_> =
+            self.names.iter().filter_map(|(name, sent)| Some((name.as_ref(), sent.flatten()?))).collect();
         Some(Push { nonce: self.sent.to_string(), version: Version::of_all(&mut all), resources })
     }
 

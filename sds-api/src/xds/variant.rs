@@ -4,12 +4,13 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{
+    kind::Kind,
     subscription::{Heard, Push, Subscription, TooMany},
     wire::{
         DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Node, Refusal, Resource,
     },
 };
-use crate::{registry::Version, render::eds_proto::TYPE_URL};
+use crate::registry::Version;
 
 /// A variant of the protocol.
 pub trait Variant: Send + 'static {
@@ -24,11 +25,14 @@ pub trait Variant: Send + 'static {
     fn hear(
         subscription: &mut Subscription,
         request: &Self::Request,
-        current: impl Fn(&str) -> Version,
+        current: impl Fn(&str) -> Option<Version>,
     ) -> Result<Heard, TooMany>;
 
+    /// What is due now.
+    fn push(kind: Kind, subscription: &mut Subscription, current: impl Fn(&str) -> Option<Version>) -> Option<Push>;
+
     /// Spells what is due; `resource` has each name's.
-    fn spell(push: Push, resource: impl Fn(&str) -> Bytes) -> Self::Response;
+    fn spell(kind: Kind, push: Push, resource: impl Fn(&str) -> Bytes) -> Self::Response;
 }
 
 /// What requests of both variants say.
@@ -57,16 +61,21 @@ impl Variant for Sotw {
     fn hear(
         subscription: &mut Subscription,
         request: &DiscoveryRequest,
-        _: impl Fn(&str) -> Version,
+        _: impl Fn(&str) -> Option<Version>,
     ) -> Result<Heard, TooMany> {
         subscription.hear(&request.resource_names, &request.response_nonce, request.error_detail.is_some())
     }
 
-    fn spell(push: Push, resource: impl Fn(&str) -> Bytes) -> DiscoveryResponse {
+    fn push(kind: Kind, subscription: &mut Subscription, current: impl Fn(&str) -> Option<Version>) -> Option<Push> {
+        subscription.push(kind.is_told_whole(), current)
+    }
+
+    fn spell(kind: Kind, push: Push, resource: impl Fn(&str) -> Bytes) -> DiscoveryResponse {
+        let there = push.resources.iter().filter(|(_, version)| version.is_some());
         DiscoveryResponse {
             version_info: push.version.to_string(),
-            resources: push.resources.iter().map(|(name, _)| resource(name)).collect(),
-            type_url: TYPE_URL.to_owned(),
+            resources: there.map(|(name, _)| resource(name)).collect(),
+            type_url: kind.type_url().to_owned(),
             nonce: push.nonce,
         }
     }
@@ -80,24 +89,29 @@ impl Variant for Delta {
     fn hear(
         subscription: &mut Subscription,
         request: &DeltaDiscoveryRequest,
-        current: impl Fn(&str) -> Version,
+        current: impl Fn(&str) -> Option<Version>,
     ) -> Result<Heard, TooMany> {
         let names = (request.resource_names_subscribe.as_slice(), request.resource_names_unsubscribe.as_slice());
         let (held, refused) = (&request.initial_resource_versions, request.error_detail.is_some());
         subscription.hear_delta(names, held, &request.response_nonce, refused, current)
     }
 
-    fn spell(push: Push, resource: impl Fn(&str) -> Bytes) -> DeltaDiscoveryResponse {
-        let one = |(name, version): &(std::sync::Arc<str>, Version)| Resource {
-            version: version.to_string(),
-            resource: resource(name),
-            name: name.to_string(),
+    fn push(_: Kind, subscription: &mut Subscription, current: impl Fn(&str) -> Option<Version>) -> Option<Push> {
+        subscription.push(false, current)
+    }
+
+    fn spell(kind: Kind, push: Push, resource: impl Fn(&str) -> Bytes) -> DeltaDiscoveryResponse {
+        let one = |(name, version): &(std::sync::Arc<str>, Option<Version>)| {
+            let version = (*version)?.to_string();
+            Some(Resource { version, resource: resource(name), name: name.to_string() })
         };
+        let none = push.resources.iter().filter(|(_, version)| version.is_none());
         DeltaDiscoveryResponse {
             system_version_info: push.version.to_string(),
-            resources: push.resources.iter().map(one).collect(),
-            type_url: TYPE_URL.to_owned(),
+            resources: push.resources.iter().filter_map(one).collect(),
+            type_url: kind.type_url().to_owned(),
             nonce: push.nonce,
+            removed_resources: none.map(|(name, _)| name.to_string()).collect(),
         }
     }
 }

@@ -120,6 +120,9 @@ pub struct DeltaDiscoveryResponse {
     /// To be told back.
     #[prost(string, tag = "5")]
     pub nonce: String,
+    /// What there is not, or not any more.
+    #[prost(string, repeated, tag = "6")]
+    pub removed_resources: Vec<String>,
 }
 
 #[cfg(test)]
@@ -186,8 +189,10 @@ mod tests {
             resources: vec![Resource { version: "9".into(), resource, name: "a".into() }],
             type_url: "t".into(),
             nonce: "1".into(),
+            removed_resources: vec!["b".into()],
         };
         let read = envoy::DeltaDiscoveryResponse::decode(delta.encode_to_vec().as_slice()).unwrap();
+        assert_eq!(read.removed_resources, ["b"]);
         let one = &read.resources[0];
         assert_eq!((one.name.as_str(), one.version.as_str(), one.resource.clone()), ("a", "9", Some(any())));
         assert_eq!((read.system_version_info.as_str(), read.type_url.as_str(), read.nonce.as_str()), ("v", "t", "1"));

@@ -41,14 +41,14 @@ pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Resu
     others.registered(SOON).await?;
     replicas::agree(&replicas, OTHERS, 10, SOON).await?;
     let expected = Expected::fleet(&others);
-    let checks = [HealthChecks::Off, HealthChecks::On, HealthChecks::IgnoredOnRemoval];
-    let envoys = checks.map(|checks| {
-        let setup = Setup {
-            replicas: addrs.clone(),
-            services: [SERVICE, OTHERS].map(str::to_owned).into(),
-            mode: Mode::Rest(REFRESH),
-            checks,
-        };
+    let kinds = [
+        (Mode::DeltaAds, HealthChecks::Off),
+        (Mode::Ads, HealthChecks::On),
+        (Mode::Rest(REFRESH), HealthChecks::IgnoredOnRemoval),
+    ];
+    let envoys = kinds.map(|(mode, checks)| {
+        let services = [SERVICE, OTHERS].map(str::to_owned).into();
+        let setup = Setup { replicas: addrs.clone(), services, mode, checks };
         async move { Envoy::set_up(stage, &setup).await }
     });
     let envoys = try_join_all(envoys).await?;

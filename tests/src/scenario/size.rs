@@ -4,7 +4,7 @@
 //! The rows are written straight into the file of the store, which is a process of its own: what is measured is a replica
 //! as it stands before DynamoDB.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use dynoxide::{AttributeValue, Database, Item};
@@ -15,7 +15,6 @@ use crate::{
     api::Api,
     clock,
     dynamo::Dynamo,
-    process::Process,
     replicas::{Replica, TABLE},
     stage::Stage,
     wait::until,
@@ -72,7 +71,7 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
         answers(api, &name(service), plan.each).await?;
     }
     let eds = answers(api, BIG, plan.big).await?;
-    let resident = resident(&api.process)?;
+    let resident = api.process.resident()?;
     if let Some(most) = plan.memory {
         ensure!(
             resident[0] <= most,
@@ -161,15 +160,4 @@ fn row(service: &str, nth: u32, expires: u64) -> Item {
         ("tags", AttributeValue::M(tags)),
     ];
     row.map(|(name, value)| (name.to_owned(), value)).into()
-}
-
-/// Resident memory now and at most so far, in bytes.
-fn resident(process: &Process) -> anyhow::Result<[u64; 2]> {
-    let pid = process.pid().context("it has ended")?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the memory is read from /proc")?;
-    let bytes = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
-        anyhow::Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
-    };
-    Ok([bytes("VmRSS:")?, bytes("VmHWM:")?])
 }

@@ -58,7 +58,7 @@ pub async fn run() -> anyhow::Result<()> {
         anyhow::Ok((spent(process)? - before).as_secs_f64() / TIME.as_secs_f64() * DAY)
     };
     let (bare_day, day) = (a_day(&probe, before[0])?, a_day(&sidecar, before[1])?);
-    let memory = resident(sidecar.pid().context("the sidecar has ended")?)?;
+    let memory = sidecar.resident()?[0];
 
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     say(format!("static binary  {size:>9} bytes               (goal {MOST_BYTES})"));
@@ -108,12 +108,4 @@ async fn build() -> anyhow::Result<PathBuf> {
 
 fn spent(process: &Process) -> anyhow::Result<Duration> {
     cpu::precise(process.pid().context("it has ended")?)
-}
-
-/// Resident memory in bytes, that of the binary's own pages included.
-fn resident(pid: u32) -> anyhow::Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the memory is read from /proc")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib << 10)
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use e2e::{
     api::Api,
     dynamo::Dynamo,
+    envoy::Envoy,
     gate::Fault,
     replicas::Replica,
-    scenario::modes,
+    scenario::{fanout, modes, proxyless},
     wait::SOON,
     xds::{Delta, Sotw, connect, delta, refusal, sotw, told},
 };
@@ -28,6 +29,42 @@ const SILENCE: Duration = Duration::from_millis(500);
 fn however_an_envoy_asks_it_has_what_the_registry_tells() {
     alone("however_an_envoy_asks_it_has_what_the_registry_tells", async |stage| {
         println!("{}", modes::play(stage).await?);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_change_reaches_a_thousand_streams_within_a_second() {
+    alone("a_change_reaches_a_thousand_streams_within_a_second", async |stage| {
+        let plan = fanout::Plan { connections: 20, streams: 50, wants: 10, changes: 10 };
+        println!("{}", fanout::play(stage, plan).await?);
+        Ok(())
+    });
+}
+
+#[test]
+fn the_shipped_configurations_of_envoy_run() {
+    play("the_shipped_configurations_of_envoy_run", async |stage| {
+        let api = Api::start(stage, &[]).await?;
+        put(&api, "web", 1).await?;
+        let shipped = [
+            ("rest.yaml", include_str!("../../../docker/envoy/rest.yaml")),
+            ("ads.yaml", include_str!("../../../docker/envoy/ads.yaml")),
+            ("delta-ads.yaml", include_str!("../../../docker/envoy/delta-ads.yaml")),
+        ];
+        for (name, text) in shipped {
+            let envoy = Envoy::shipped(stage, text, api.addr).await.with_context(|| name.to_owned())?;
+            envoy.until_equal(&api, SOON).await.with_context(|| name.to_owned())?;
+            ensure!(envoy.stat("update_rejected").await? == 0, "{name}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_grpc_client_that_knows_the_registry_alone_loses_no_call_at_a_deploy() {
+    alone("a_grpc_client_that_knows_the_registry_alone_loses_no_call_at_a_deploy", async |stage| {
+        println!("{}", proxyless::play(stage, 2).await?);
         Ok(())
     });
 }

@@ -28,8 +28,8 @@ impl Story {
         self
     }
 
-    fn current(versions: &RefCell<HashMap<String, u64>>) -> impl Fn(&str) -> Version + '_ {
-        |name| version(versions.borrow().get(name).copied().unwrap_or(0))
+    fn current(versions: &RefCell<HashMap<String, u64>>) -> impl Fn(&str) -> Sent + '_ {
+        |name| Some(version(versions.borrow().get(name).copied().unwrap_or(0)))
     }
 
     /// A request, and what is sent after it: the names, and its nonce.
@@ -62,7 +62,7 @@ impl Story {
 
     /// What is sent now, as "nonce: names".
     fn pushed(&mut self) -> String {
-        let push = self.it.push(Self::current(&self.versions));
+        let push = self.it.push(false, Self::current(&self.versions));
         push.map_or_else(String::new, |push| {
             let names: Vec<_> = push.resources.iter().map(|(name, _)| name.to_string()).collect();
             format!("{}: {}", push.nonce, names.join(" "))
@@ -223,7 +223,7 @@ fn names_that_are_said_twice_count_once() {
 fn too_many_names_are_refused() {
     let many: Vec<_> = (0..=NAMES).map(|n| n.to_string()).collect();
     assert_eq!(Subscription::default().hear(&many, "", false), Err(TooMany));
-    let heard = Subscription::default().hear_delta((&many, &[]), &BTreeMap::new(), "", false, |_| version(0));
+    let heard = Subscription::default().hear_delta((&many, &[]), &BTreeMap::new(), "", false, |_| Some(version(0)));
     assert_eq!(heard, Err(TooMany));
     assert_eq!(Subscription::default().hear(&many[1..], "", false), Ok(Heard::Asked));
 }
@@ -233,8 +233,22 @@ fn the_version_is_that_of_all_that_is_wanted() {
     let of = |wanted: &str| {
         let mut it = Subscription::default();
         it.hear(&names(wanted), "", false).unwrap();
-        it.push(|name| version(name.len() as u64)).unwrap().version
+        it.push(false, |name| Some(version(name.len() as u64))).unwrap().version
     };
     assert_eq!(of("a bb"), of("bb a"));
     assert_ne!(of("a bb"), of("a"));
+}
+
+/// [TestLinearGetAllResources]: of listeners and clusters, what a response leaves out is gone.
+#[test]
+fn where_all_must_be_told_all_is_and_what_there_is_not_is_none() {
+    let mut it = Subscription::default();
+    let mut told = |wanted: &str, nonce: &str| {
+        it.hear(&names(wanted), nonce, false).unwrap();
+        let push = it.push(true, |name| (name != "none").then(|| version(0)))?;
+        Some(push.resources.iter().map(|(name, sent)| format!("{name} {}", sent.is_some())).collect::<Vec<_>>())
+    };
+    assert_eq!(told("a none", "").unwrap(), ["a true", "none false"]);
+    assert_eq!(told("a none", "1"), None);
+    assert_eq!(told("a b none", "1").unwrap(), ["a true", "b true", "none false"]);
 }
