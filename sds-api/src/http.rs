@@ -6,6 +6,7 @@
 
 mod admin;
 mod body;
+mod clients;
 mod eds;
 mod events;
 mod explain;
@@ -44,7 +45,7 @@ use tower::ServiceExt;
 pub use peer::Peer;
 pub use rate::Rates;
 
-use crate::{address::AddressPolicy, error::ApiError, metrics::Metrics, registry::Registry, route::Route};
+use crate::{address::AddressPolicy, error::ApiError, metrics::Metrics, registry::Registry, route::Route, xds};
 use rate::Kind;
 
 /// What handlers work with.
@@ -54,6 +55,8 @@ pub struct App {
     pub registry: Registry,
     /// Counters.
     pub metrics: Metrics,
+    /// Who holds a discovery stream.
+    pub clients: xds::Clients,
     /// How often a peer may ask.
     pub rates: Rates,
     /// Who may register.
@@ -95,11 +98,12 @@ fn routes(app: Arc<App>) -> Router {
         .route("/v1/services/{service}/instances/{host}/override", put(operator::put).delete(operator::delete))
         .route("/v1/services/{service}/instances/{host}/drain", post(native::drain).get(native::later))
         .route("/v1/snapshot", get(snapshot::get))
+        .route("/v1/clients", get(clients::get))
         .route("/v1/events", get(events::get))
         .route("/v2/discovery:endpoints", post(eds::v2))
         .route("/v3/discovery:endpoints", post(eds::v3))
-        .route("/envoy.service.endpoint.v3.EndpointDiscoveryService/{method}", post(xds))
-        .route("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}", post(xds))
+        .route("/envoy.service.endpoint.v3.EndpointDiscoveryService/{method}", post(discover))
+        .route("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}", post(discover))
         .route("/livez", get(admin::livez))
         .route("/readyz", get(admin::readyz))
         .route("/hc", get(admin::hc))
@@ -110,8 +114,8 @@ fn routes(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn xds(State(app): Shared, request: Request<Body>) -> Response {
-    crate::xds::serve(app.registry.snapshots(), &app.metrics, request).await
+async fn discover(State(app): Shared, request: Request<Body>) -> Response {
+    xds::serve(app.registry.snapshots(), &app.metrics, &app.clients, request).await
 }
 
 /// The service that connections hand their requests to.

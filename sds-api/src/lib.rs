@@ -167,6 +167,7 @@ impl Server {
         let app = Arc::new(http::App {
             registry,
             metrics: metrics.clone(),
+            clients: xds::Clients::default(),
             rates: http::Rates::new(config.rate_writes, config.rate_reads),
             addresses,
             env,

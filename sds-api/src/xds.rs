@@ -9,6 +9,7 @@
 //! also the listener and the cluster of a service, by name. Other types are met with silence there, and counted: their
 //! client goes on waiting for who serves them.
 
+mod clients;
 mod kind;
 mod service;
 mod stream;
@@ -16,5 +17,7 @@ mod subscription;
 mod variant;
 mod wire;
 
+pub use clients::{Client, Clients, Wants};
 pub use service::{PREFIX, serve};
 pub use stream::Leaving;
+pub use subscription::Answer;

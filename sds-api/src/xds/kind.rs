@@ -37,6 +37,15 @@ impl Kind {
         }
     }
 
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Endpoints => "endpoints",
+            Self::Clusters => "clusters",
+            Self::Listeners => "listeners",
+        }
+    }
+
     /// Whether, in state of the world, what a response leaves out is gone.
     pub fn is_told_whole(self) -> bool {
         self != Self::Endpoints

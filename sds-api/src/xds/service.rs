@@ -19,13 +19,14 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use super::{
+    clients::Clients,
     kind::Kind,
     stream::{Leaving, Serves, Session},
     subscription::Subscription,
     variant::{Delta, Sotw, Variant},
     wire::{DiscoveryRequest, DiscoveryResponse},
 };
-use crate::{metrics::Metrics, registry::Snapshot};
+use crate::{http::Peer, metrics::Metrics, registry::Snapshot};
 
 /// Where all methods are.
 pub const PREFIX: &str = "/envoy.service.";
@@ -36,7 +37,7 @@ const AGGREGATED: &str = "discovery.v3.AggregatedDiscoveryService/";
 type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 
 /// Serves the method that a request's path names.
-pub async fn serve(snapshots: Snapshots, metrics: &Metrics, request: Request<Body>) -> Response {
+pub async fn serve(snapshots: Snapshots, metrics: &Metrics, clients: &Clients, request: Request<Body>) -> Response {
     let path = request.uri().path();
     let method = path.strip_prefix(PREFIX).unwrap_or_default();
     let (serves, method) = match (method.strip_prefix(ENDPOINTS), method.strip_prefix(AGGREGATED)) {
@@ -46,10 +47,10 @@ pub async fn serve(snapshots: Snapshots, metrics: &Metrics, request: Request<Bod
     };
     match (serves, method.as_str()) {
         (Serves::Endpoints, "StreamEndpoints") | (Serves::Aggregated, "StreamAggregatedResources") => {
-            Opens::<Sotw>::new(snapshots, metrics, serves).open(request).await
+            Opens::<Sotw>::new(snapshots, metrics, clients, serves).open(request).await
         }
         (Serves::Endpoints, "DeltaEndpoints") | (Serves::Aggregated, "DeltaAggregatedResources") => {
-            Opens::<Delta>::new(snapshots, metrics, serves).open(request).await
+            Opens::<Delta>::new(snapshots, metrics, clients, serves).open(request).await
         }
         (Serves::Endpoints, "FetchEndpoints") => {
             Grpc::new(Proto::<Sotw>::default()).unary(Fetch(snapshots), request).await.map(Body::new)
@@ -66,13 +67,14 @@ fn unimplemented() -> Response {
 struct Opens<V> {
     snapshots: Snapshots,
     metrics: Metrics,
+    clients: Clients,
     serves: Serves,
     variant: PhantomData<fn() -> V>,
 }
 
 impl<V: Variant> Opens<V> {
-    fn new(snapshots: Snapshots, metrics: &Metrics, serves: Serves) -> Self {
-        Self { snapshots, metrics: metrics.clone(), serves, variant: PhantomData }
+    fn new(snapshots: Snapshots, metrics: &Metrics, clients: &Clients, serves: Serves) -> Self {
+        Self { snapshots, metrics: metrics.clone(), clients: clients.clone(), serves, variant: PhantomData }
     }
 
     async fn open(self, request: Request<Body>) -> Response {
@@ -87,8 +89,10 @@ impl<V: Variant> StreamingService<V::Request> for Opens<V> {
 
     fn call(&mut self, mut request: tonic::Request<Streaming<V::Request>>) -> Self::Future {
         let leaving = request.extensions_mut().remove::<Leaving>();
-        let requests = request.into_inner();
-        let session = Session::<V>::new(requests, self.snapshots.clone(), leaving, self.serves, &self.metrics);
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.addr);
+        let place = self.clients.open(peer, V::NAME);
+        let (requests, snapshots) = (request.into_inner(), self.snapshots.clone());
+        let session = Session::<V>::new(requests, snapshots, leaving, self.serves, place, &self.metrics);
         let responses = stream::try_unfold(session, |mut session| async move {
             Ok(session.next().await?.map(|response| (response, session)))
         });

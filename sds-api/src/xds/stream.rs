@@ -15,8 +15,9 @@ use tokio::{
 use tonic::{Status, Streaming};
 
 use super::{
+    clients::Place,
     kind::Kind,
-    subscription::{Heard, NAMES, Subscription},
+    subscription::{Heard, NAMES, Subscription, TooMany},
     variant::{Said, Variant},
     wire::Node,
 };
@@ -47,7 +48,7 @@ pub struct Session<V: Variant> {
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     leaving: Option<Leaving>,
     serves: Serves,
-    node: Node,
+    place: Place,
     subscriptions: Vec<(Kind, Subscription)>,
     /// Something may be due of these, at once.
     due: Vec<Kind>,
@@ -65,14 +66,15 @@ impl<V: Variant> Session<V> {
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
         leaving: Option<Leaving>,
         serves: Serves,
+        place: Place,
         metrics: &Metrics,
     ) -> Self {
         Self {
             requests,
+            place,
             snapshots,
             leaving,
             serves,
-            node: Node::default(),
             subscriptions: Vec::new(),
             due: Vec::new(),
             changed: false,
@@ -108,7 +110,7 @@ impl<V: Variant> Session<V> {
 
     fn hear(&mut self, mut request: V::Request) -> Result<(), Status> {
         if let Some(node) = request.node() {
-            self.node = node;
+            self.place.is(node);
         }
         let kind = match (request.type_url(), self.serves) {
             ("", Serves::Endpoints) => Kind::Endpoints,
@@ -127,14 +129,19 @@ impl<V: Variant> Session<V> {
         let snapshot = self.snapshots.borrow().clone();
         let version = |name: &str| kind.version(snapshot.as_deref(), name);
         let heard = V::hear(self.subscription(kind), &request, version);
-        match heard.map_err(|_| Status::resource_exhausted(format!("more than {NAMES} names on one stream")))? {
-            Heard::Stale | Heard::Accepted | Heard::Asked => {}
-            Heard::Refused => {
-                self.metrics.refusals.inc();
-                let why = request.refusal().map_or("", |refusal| refusal.message.as_str());
-                let why: String = why.chars().take(500).collect();
-                tracing::warn!(node = ?self.node.id, cluster = ?self.node.cluster, why = ?why, "a client refuses what it is told");
-            }
+        let heard =
+            heard.map_err(|TooMany| Status::resource_exhausted(format!("more than {NAMES} names on one stream")))?;
+        let why = (heard == Heard::Refused).then(|| {
+            let why = request.refusal().map_or("", |refusal| refusal.message.as_str());
+            why.chars().take(500).collect::<String>()
+        });
+        if let Some(why) = &why {
+            self.metrics.refusals.inc();
+            let Node { id, cluster } = self.place.node();
+            tracing::warn!(node = ?id, ?cluster, ?why, "a client refuses what it is told");
+        }
+        if let Some((_, subscription)) = self.subscriptions.iter().find(|(it, _)| *it == kind) {
+            self.place.heard(kind, subscription, why.as_deref());
         }
         // A request of any kind may have named something new.
         if !self.due.contains(&kind) {
@@ -162,6 +169,7 @@ impl<V: Variant> Session<V> {
         let push = V::push(kind, self.subscription(kind), |name| kind.version(Some(&snapshot), name))?;
         self.metrics.pushes.inc();
         self.metrics.pushed_resources.inc_by(push.resources.len() as u64);
+        self.place.told(kind, push.version.to_string());
         Some(V::spell(kind, push, |name| kind.resource(&snapshot, name)))
     }
 }

@@ -47,11 +47,14 @@ pub struct Push {
     pub resources: Vec<(Arc<str>, Option<Version>)>,
 }
 
-/// How far the latest response is.
+/// What was said to the latest response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+pub enum Answer {
+    /// Nothing yet.
     Awaited,
+    /// ACK.
     Accepted,
+    /// NACK.
     Refused,
 }
 
@@ -168,6 +171,16 @@ impl Subscription {
         let mut all: Vec<_> =
             self.names.iter().filter_map(|(name, sent)| Some((name.as_ref(), sent.flatten()?))).collect();
         Some(Push { nonce: self.sent.to_string(), version: Version::of_all(&mut all), resources })
+    }
+
+    /// What is wanted.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.names.keys()
+    }
+
+    /// What was said to the latest response.
+    pub fn answer(&self) -> Answer {
+        self.answer
     }
 
     fn is_latest(&self, nonce: &str) -> bool {

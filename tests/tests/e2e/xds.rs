@@ -10,7 +10,7 @@ use e2e::{
     gate::Fault,
     replicas::Replica,
     scenario::{fanout, modes, proxyless},
-    wait::SOON,
+    wait::{SOON, until},
     xds::{Delta, Sotw, connect, delta, refusal, sotw, told},
 };
 use envoy_types::pb::envoy::service::endpoint::v3::endpoint_discovery_service_client::EndpointDiscoveryServiceClient;
@@ -107,6 +107,46 @@ fn a_stream_is_told_what_it_asks_for_and_then_what_changes() {
         put(&api, "web", 3).await?;
         ensure!(told(&stream.next(PUSH).await?.resources)? == [("web".to_owned(), 3)]);
         Ok(())
+    });
+}
+
+#[test]
+fn who_is_connected_is_listed_with_what_it_was_told() {
+    play("who_is_connected_is_listed_with_what_it_was_told", async |stage| {
+        let api = Api::start(stage, &[]).await?;
+        put(&api, "web", 1).await?;
+        let channel = connect(api.addr).await?;
+        let mut stream = Sotw::aggregated(&channel).await?;
+        stream.say(sotw(&["web", "shop"], "")).await?;
+        let first = stream.next(PUSH).await?;
+        let clients = async |query: &str| api.get(&format!("/v1/clients{query}")).await?.expect(200);
+        let state = async |wanted: &str| {
+            until("its state", PUSH, async || {
+                let list = clients("?service=shop").await?.json()?;
+                let wants = &list["clients"][0]["wants"][0];
+                ensure!(wants["state"] == wanted && wants["names"] == json!(["shop", "web"]), "{list}");
+                Ok(())
+            })
+            .await
+        };
+        state("told").await?;
+        stream.say(sotw(&["web", "shop"], &first.nonce)).await?;
+        state("accepted").await?;
+        put(&api, "web", 2).await?;
+        let second = stream.next(PUSH).await?;
+        let mut refused = sotw(&["web", "shop"], &second.nonce);
+        refused.error_detail = refusal("no\u{1b}[2J thanks");
+        stream.say(refused).await?;
+        state("refused").await?;
+        let text = clients("?format=text").await?.text();
+        ensure!(text.contains("test") && text.contains("endpoints") && text.contains("no\\u{1b}[2J thanks"), "{text}");
+        ensure!(clients("?service=none").await?.json()? == json!({"clients": [], "open": 1}));
+        drop(stream);
+        until("it to be gone", PUSH, async || {
+            ensure!(clients("").await?.json()? == json!({"clients": [], "open": 0}));
+            Ok(())
+        })
+        .await
     });
 }
 
