@@ -63,7 +63,8 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut reached = self.reached.clone();
         reached.sort_unstable();
-        let (half, last) = (reached.get(reached.len() / 2), reached.last());
+        let at = |nth: usize| reached.get(nth).copied().unwrap_or_default();
+        let (half, last) = (at(reached.len() / 2), at(reached.len().saturating_sub(1)));
         write!(f, "a change reached all who want it after {half:.0?} (median), {last:.0?} (longest); ")?;
         write!(f, "{:.1} KB a stream; all back {:.1?} after a restart", self.each as f64 / 1000.0, self.back)
     }
