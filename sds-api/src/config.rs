@@ -123,6 +123,9 @@ pub struct Config {
     /// After this and up to as much again, a connection is asked to go, so that keep-alives spread over replicas
     #[arg(long, env = "SDS_CONNECTION_AGE", default_value = "5m", value_parser = parse_span, value_name = "SPAN")]
     pub connection_age: Duration,
+    /// Where a gateway Envoy is to listen, whose hosts are the names of all services; told to who asks for all listeners
+    #[arg(long, env = "SDS_XDS_GATEWAY", value_name = "IP:PORT")]
+    pub xds_gateway: Option<SocketAddr>,
     /// Time between SIGTERM (not ready, connections end with their next answer) and the close of the listeners
     #[arg(long, env = "SDS_SHUTDOWN_DELAY", default_value = "0s", value_parser = parse_span, value_name = "SPAN")]
     pub shutdown_delay: Duration,

@@ -55,8 +55,8 @@ pub struct App {
     pub registry: Registry,
     /// Counters.
     pub metrics: Metrics,
-    /// Who holds a discovery stream.
-    pub clients: xds::Clients,
+    /// Discovery streams.
+    pub discovery: xds::Discovery,
     /// How often a peer may ask.
     pub rates: Rates,
     /// Who may register.
@@ -115,7 +115,7 @@ fn routes(app: Arc<App>) -> Router {
 }
 
 async fn discover(State(app): Shared, request: Request<Body>) -> Response {
-    xds::serve(app.registry.snapshots(), &app.metrics, &app.clients, request).await
+    app.discovery.serve(request).await
 }
 
 /// The service that connections hand their requests to.

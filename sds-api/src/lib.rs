@@ -164,10 +164,16 @@ impl Server {
             snapshots: config.snapshots(),
         };
         let registry = Registry::start(store, options, metrics.clone());
-        let app = Arc::new(http::App {
-            registry,
+        let discovery = xds::Discovery {
+            snapshots: registry.snapshots(),
             metrics: metrics.clone(),
             clients: xds::Clients::default(),
+            gateway: config.xds_gateway,
+        };
+        let app = Arc::new(http::App {
+            registry,
+            discovery,
+            metrics: metrics.clone(),
             rates: http::Rates::new(config.rate_writes, config.rate_reads),
             addresses,
             env,

@@ -5,6 +5,7 @@
 
 pub mod eds_json;
 pub mod eds_proto;
+pub mod gateway;
 pub mod proxyless;
 pub mod v1;
 

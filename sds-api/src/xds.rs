@@ -2,22 +2,41 @@
 //!
 //! ```text
 //!   service -- opens --> stream -- hears, asks what is due --> subscription (pure)
-//!                          `-- spells with --> kind --> render::{eds_proto, proxyless}
+//!                          `-- looks up what there is --> catalog --> render::{eds_proto, proxyless, gateway}
 //! ```
 //!
 //! Endpoints by their own service and by the aggregated one, in both variants of the protocol; on an aggregated stream
-//! also the listener and the cluster of a service, by name. Other types are met with silence there, and counted: their
-//! client goes on waiting for who serves them.
+//! also clusters, listeners and routes, as far as the catalog has them. Other types are met with silence there, and counted:
+//! their client goes on waiting for who serves them.
 
+mod catalog;
 mod clients;
-mod kind;
 mod service;
 mod stream;
 mod subscription;
 mod variant;
 mod wire;
 
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::sync::watch;
+
+use crate::{metrics::Metrics, registry::Snapshot};
+
 pub use clients::{Client, Clients, Wants};
-pub use service::{PREFIX, serve};
+pub use service::PREFIX;
 pub use stream::Leaving;
 pub use subscription::Answer;
+
+/// What all streams have in common; clones share it.
+#[derive(Debug, Clone)]
+pub struct Discovery {
+    /// What is served.
+    pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Who holds a stream.
+    pub clients: Clients,
+    /// Where Envoys that ask for all listeners are to listen, if anywhere.
+    pub gateway: Option<SocketAddr>,
+}

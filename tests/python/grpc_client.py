@@ -1,6 +1,6 @@
-"""Calls a service by its name alone (xds:///NAME), so often a second, until SIGTERM.
+"""Calls a service, so often a second, until SIGTERM: by its name alone (xds:///NAME), or through a gateway.
 
-Arguments: the service, calls a second. Prints a line for each call: "ok NAME" or "failed WHY".
+Arguments: the service, calls a second, perhaps the gateway's address. Prints a line for each call: "ok NAME" or "failed WHY".
 """
 
 import signal
@@ -11,9 +11,10 @@ import time
 import grpc
 
 service, rate = sys.argv[1], float(sys.argv[2])
+target = sys.argv[3] if len(sys.argv) > 3 else f"xds:///{service}"
 ended = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: ended.set())
-with grpc.insecure_channel(f"xds:///{service}") as channel:
+with grpc.insecure_channel(target, options=[("grpc.default_authority", service)]) as channel:
     call = channel.unary_unary("/app.App/Call")
     due = time.monotonic()
     while not ended.is_set():

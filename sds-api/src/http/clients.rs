@@ -25,6 +25,7 @@ pub async fn get(State(app): Shared, RawQuery(query): RawQuery, headers: HeaderM
     let service = query.get("service");
     let wants = |name: &str, wants: &Wants| wants.names.iter().any(|wanted| wanted.as_ref() == name);
     let (clients, open) = app
+        .discovery
         .clients
         .list(limit, |client| service.is_none_or(|name| client.wants.iter().any(|wanted| wants(name, wanted))));
     let list = List { clients: clients.iter().map(Shown::of).collect(), open };

@@ -5,7 +5,7 @@
 //! compare it to learn that nothing changed.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     hash::Hasher,
     sync::{
@@ -29,6 +29,8 @@ use crate::{
 pub struct Snapshot {
     /// By name; services that did not change are shared with the snapshot before.
     pub services: HashMap<ServiceName, Arc<Service>>,
+    /// All that have a row, also of departed instances: for a day at least, a service without instances is among them.
+    pub known: Arc<BTreeSet<ServiceName>>,
 }
 
 /// One service and the answers made of it so far.

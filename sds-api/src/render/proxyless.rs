@@ -9,21 +9,30 @@ use envoy_types::pb::{
                 Cluster,
                 cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy},
             },
-            core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource, config_source::ConfigSourceSpecifier},
+            core::v3::{
+                AggregatedConfigSource, ApiVersion, ConfigSource, Http1ProtocolOptions, Http2ProtocolOptions,
+                config_source::ConfigSourceSpecifier,
+            },
             listener::v3::{ApiListener, Listener},
             route::v3::{
                 Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route::Action,
                 route_action::ClusterSpecifier, route_match::PathSpecifier,
             },
         },
-        extensions::filters::{
-            http::router::v3::Router,
-            network::http_connection_manager::v3::{
-                HttpConnectionManager, HttpFilter, http_connection_manager::RouteSpecifier, http_filter::ConfigType,
+        extensions::{
+            filters::{
+                http::router::v3::Router,
+                network::http_connection_manager::v3::{
+                    HttpConnectionManager, HttpFilter, http_connection_manager::RouteSpecifier, http_filter::ConfigType,
+                },
+            },
+            upstreams::http::v3::{
+                HttpProtocolOptions,
+                http_protocol_options::{UpstreamProtocolOptions, UseDownstreamHttpConfig},
             },
         },
     },
-    google::protobuf::Any,
+    google::protobuf::{Any, Duration},
 };
 use prost::Message;
 use sds_types::ServiceName;
@@ -33,9 +42,27 @@ pub const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 /// The type of listeners.
 pub const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 
-const CONNECTION_MANAGER: &str =
+/// The type of what a listener does with HTTP.
+pub const CONNECTION_MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+
+const PROTOCOLS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+const PROTOCOL_OPTIONS: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+/// As the request came: a gRPC call goes on over HTTP/2, all else over HTTP/1.1.
+fn protocols() -> HttpProtocolOptions {
+    HttpProtocolOptions {
+        upstream_protocol_options: Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(
+            UseDownstreamHttpConfig {
+                http_protocol_options: Some(Http1ProtocolOptions::default()),
+                http2_protocol_options: Some(Http2ProtocolOptions::default()),
+                ..UseDownstreamHttpConfig::default()
+            },
+        )),
+        ..HttpProtocolOptions::default()
+    }
+}
 
 /// Whether a service can have this name.
 pub fn is_name(name: &str) -> bool {
@@ -44,33 +71,14 @@ pub fn is_name(name: &str) -> bool {
 
 /// The listener of a service: all calls go to its cluster.
 pub fn listener(name: &str) -> Bytes {
-    let route = Route {
-        r#match: Some(RouteMatch {
-            path_specifier: Some(PathSpecifier::Prefix(String::new())),
-            ..RouteMatch::default()
-        }),
-        action: Some(Action::Route(RouteAction {
-            cluster_specifier: Some(ClusterSpecifier::Cluster(name.to_owned())),
-            ..RouteAction::default()
-        })),
-        ..Route::default()
-    };
-    let host = VirtualHost {
+    let routes = RouteConfiguration {
         name: name.to_owned(),
-        domains: vec!["*".to_owned()],
-        routes: vec![route],
-        ..VirtualHost::default()
-    };
-    let routes =
-        RouteConfiguration { name: name.to_owned(), virtual_hosts: vec![host], ..RouteConfiguration::default() };
-    let router = HttpFilter {
-        name: "router".to_owned(),
-        config_type: Some(ConfigType::TypedConfig(any(ROUTER, &Router::default()))),
-        ..HttpFilter::default()
+        virtual_hosts: vec![host(name, "*", None)],
+        ..RouteConfiguration::default()
     };
     let manager = HttpConnectionManager {
         route_specifier: Some(RouteSpecifier::RouteConfig(routes)),
-        http_filters: vec![router],
+        http_filters: vec![router()],
         ..HttpConnectionManager::default()
     };
     let listener = Listener {
@@ -78,7 +86,7 @@ pub fn listener(name: &str) -> Bytes {
         api_listener: Some(ApiListener { api_listener: Some(any(CONNECTION_MANAGER, &manager)) }),
         ..Listener::default()
     };
-    any(LISTENER, &listener).encode_to_vec().into()
+    resource(LISTENER, &listener)
 }
 
 /// The cluster of a service.
@@ -93,11 +101,49 @@ pub fn cluster(name: &str) -> Bytes {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(source), service_name: name.to_owned() }),
         lb_policy: LbPolicy::RoundRobin.into(),
+        typed_extension_protocol_options: [(PROTOCOLS.to_owned(), any(PROTOCOL_OPTIONS, &protocols()))].into(),
         ..Cluster::default()
     };
-    any(CLUSTER, &cluster).encode_to_vec().into()
+    resource(CLUSTER, &cluster)
 }
 
-fn any(type_url: &str, message: &impl Message) -> Any {
+/// A host with this domain, all of which goes to a service; `timeout` for whole answers, 0 is none.
+pub fn host(service: &str, domain: &str, timeout: Option<Duration>) -> VirtualHost {
+    let route = Route {
+        r#match: Some(RouteMatch {
+            path_specifier: Some(PathSpecifier::Prefix("/".to_owned())),
+            ..RouteMatch::default()
+        }),
+        action: Some(Action::Route(RouteAction {
+            cluster_specifier: Some(ClusterSpecifier::Cluster(service.to_owned())),
+            timeout,
+            ..RouteAction::default()
+        })),
+        ..Route::default()
+    };
+    VirtualHost {
+        name: service.to_owned(),
+        domains: vec![domain.to_owned()],
+        routes: vec![route],
+        ..VirtualHost::default()
+    }
+}
+
+/// The filter that every connection manager ends with.
+pub fn router() -> HttpFilter {
+    HttpFilter {
+        name: "router".to_owned(),
+        config_type: Some(ConfigType::TypedConfig(any(ROUTER, &Router::default()))),
+        ..HttpFilter::default()
+    }
+}
+
+/// A message as a whole `google.protobuf.Any`, encoded.
+pub fn resource(type_url: &str, message: &impl Message) -> Bytes {
+    any(type_url, message).encode_to_vec().into()
+}
+
+/// A message that is embedded in another.
+pub fn any(type_url: &str, message: &impl Message) -> Any {
     Any { type_url: type_url.to_owned(), value: message.encode_to_vec() }
 }

@@ -67,6 +67,7 @@ fn a_repository_has_the_hosts_that_each_services_own_list_has() {
                 (name.clone(), Arc::new(Service::new(name, instances, 0)))
             })
             .collect(),
+        known: Arc::default(),
     };
     let snapshot = snapshot(vec![
         ("b", vec![of("x", Status::Healthy, "10.0.0.2:80"), of("x", Status::Unhealthy, "10.0.0.1:80")]),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    kind::Kind,
+    catalog::Kind,
     subscription::{Answer, Subscription},
     wire::Node,
 };

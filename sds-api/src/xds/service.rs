@@ -4,13 +4,11 @@ use std::{
     future::{Ready, ready},
     marker::PhantomData,
     pin::Pin,
-    sync::Arc,
 };
 
 use axum::{body::Body, response::Response};
 use futures_util::{Stream, stream};
 use http::Request;
-use tokio::sync::watch;
 use tonic::{
     Status, Streaming,
     codec::{BufferSettings, Codec},
@@ -19,14 +17,14 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use super::{
-    clients::Clients,
-    kind::Kind,
+    Discovery,
+    catalog::{Catalog, Kind},
     stream::{Leaving, Serves, Session},
     subscription::Subscription,
     variant::{Delta, Sotw, Variant},
     wire::{DiscoveryRequest, DiscoveryResponse},
 };
-use crate::{http::Peer, metrics::Metrics, registry::Snapshot};
+use crate::http::Peer;
 
 /// Where all methods are.
 pub const PREFIX: &str = "/envoy.service.";
@@ -34,28 +32,28 @@ pub const PREFIX: &str = "/envoy.service.";
 const ENDPOINTS: &str = "endpoint.v3.EndpointDiscoveryService/";
 const AGGREGATED: &str = "discovery.v3.AggregatedDiscoveryService/";
 
-type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
-
-/// Serves the method that a request's path names.
-pub async fn serve(snapshots: Snapshots, metrics: &Metrics, clients: &Clients, request: Request<Body>) -> Response {
-    let path = request.uri().path();
-    let method = path.strip_prefix(PREFIX).unwrap_or_default();
-    let (serves, method) = match (method.strip_prefix(ENDPOINTS), method.strip_prefix(AGGREGATED)) {
-        (Some(method), _) => (Serves::Endpoints, method.to_owned()),
-        (_, Some(method)) => (Serves::Aggregated, method.to_owned()),
-        _ => return unimplemented(),
-    };
-    match (serves, method.as_str()) {
-        (Serves::Endpoints, "StreamEndpoints") | (Serves::Aggregated, "StreamAggregatedResources") => {
-            Opens::<Sotw>::new(snapshots, metrics, clients, serves).open(request).await
+impl Discovery {
+    /// Serves the method that a request's path names.
+    pub async fn serve(&self, request: Request<Body>) -> Response {
+        let path = request.uri().path();
+        let method = path.strip_prefix(PREFIX).unwrap_or_default();
+        let (serves, method) = match (method.strip_prefix(ENDPOINTS), method.strip_prefix(AGGREGATED)) {
+            (Some(method), _) => (Serves::Endpoints, method.to_owned()),
+            (_, Some(method)) => (Serves::Aggregated, method.to_owned()),
+            _ => return unimplemented(),
+        };
+        match (serves, method.as_str()) {
+            (Serves::Endpoints, "StreamEndpoints") | (Serves::Aggregated, "StreamAggregatedResources") => {
+                Opens::<Sotw>::new(self, serves).open(request).await
+            }
+            (Serves::Endpoints, "DeltaEndpoints") | (Serves::Aggregated, "DeltaAggregatedResources") => {
+                Opens::<Delta>::new(self, serves).open(request).await
+            }
+            (Serves::Endpoints, "FetchEndpoints") => {
+                Grpc::new(Proto::<Sotw>::default()).unary(Fetch(self.clone()), request).await.map(Body::new)
+            }
+            _ => unimplemented(),
         }
-        (Serves::Endpoints, "DeltaEndpoints") | (Serves::Aggregated, "DeltaAggregatedResources") => {
-            Opens::<Delta>::new(snapshots, metrics, clients, serves).open(request).await
-        }
-        (Serves::Endpoints, "FetchEndpoints") => {
-            Grpc::new(Proto::<Sotw>::default()).unary(Fetch(snapshots), request).await.map(Body::new)
-        }
-        _ => unimplemented(),
     }
 }
 
@@ -65,16 +63,14 @@ fn unimplemented() -> Response {
 
 /// Opens streams of a variant.
 struct Opens<V> {
-    snapshots: Snapshots,
-    metrics: Metrics,
-    clients: Clients,
+    discovery: Discovery,
     serves: Serves,
     variant: PhantomData<fn() -> V>,
 }
 
 impl<V: Variant> Opens<V> {
-    fn new(snapshots: Snapshots, metrics: &Metrics, clients: &Clients, serves: Serves) -> Self {
-        Self { snapshots, metrics: metrics.clone(), clients: clients.clone(), serves, variant: PhantomData }
+    fn new(discovery: &Discovery, serves: Serves) -> Self {
+        Self { discovery: discovery.clone(), serves, variant: PhantomData }
     }
 
     async fn open(self, request: Request<Body>) -> Response {
@@ -90,9 +86,8 @@ impl<V: Variant> StreamingService<V::Request> for Opens<V> {
     fn call(&mut self, mut request: tonic::Request<Streaming<V::Request>>) -> Self::Future {
         let leaving = request.extensions_mut().remove::<Leaving>();
         let peer = request.extensions().get::<Peer>().map(|peer| peer.addr);
-        let place = self.clients.open(peer, V::NAME);
-        let (requests, snapshots) = (request.into_inner(), self.snapshots.clone());
-        let session = Session::<V>::new(requests, snapshots, leaving, self.serves, place, &self.metrics);
+        let place = self.discovery.clients.open(peer, V::NAME);
+        let session = Session::<V>::new(request.into_inner(), &self.discovery, leaving, self.serves, place);
         let responses = stream::try_unfold(session, |mut session| async move {
             Ok(session.next().await?.map(|response| (response, session)))
         });
@@ -101,7 +96,7 @@ impl<V: Variant> StreamingService<V::Request> for Opens<V> {
 }
 
 /// Answers one request for endpoints.
-struct Fetch(Snapshots);
+struct Fetch(Discovery);
 
 impl UnaryService<DiscoveryRequest> for Fetch {
     type Response = DiscoveryResponse;
@@ -118,14 +113,14 @@ impl Fetch {
         if !["", KIND.type_url()].contains(&request.type_url.as_str()) {
             return Err(Status::invalid_argument("only endpoints are served here"));
         }
-        let snapshot = self.0.borrow().clone();
+        let snapshot = self.0.snapshots.borrow().clone();
         let snapshot = snapshot.ok_or_else(|| Status::unavailable("the first read of the store is not complete"))?;
+        let catalog = Catalog { snapshot: &snapshot, gateway: self.0.gateway };
         let mut once = Subscription::default();
-        once.hear(&request.resource_names, "", false)
+        once.hear(&request.resource_names, "", false, false)
             .map_err(|_| Status::resource_exhausted("too many names in one request"))?;
-        let push = Sotw::push(KIND, &mut once, |name| KIND.version(Some(&snapshot), name));
-        let push = push.ok_or_else(|| Status::invalid_argument("no names"))?;
-        Ok(Sotw::spell(KIND, push, |name| KIND.resource(&snapshot, name)))
+        let push = Sotw::push(KIND, &mut once, catalog).ok_or_else(|| Status::invalid_argument("no names"))?;
+        Ok(Sotw::spell(KIND, push, catalog))
     }
 }
 

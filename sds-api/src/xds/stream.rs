@@ -6,7 +6,7 @@
 //!   answered at once.
 //! - Before anything is known nothing is said: running clients keep what they have.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -15,8 +15,9 @@ use tokio::{
 use tonic::{Status, Streaming};
 
 use super::{
+    Discovery,
+    catalog::{Catalog, Kind},
     clients::Place,
-    kind::Kind,
     subscription::{Heard, NAMES, Subscription, TooMany},
     variant::{Said, Variant},
     wire::Node,
@@ -46,13 +47,14 @@ pub enum Serves {
 pub struct Session<V: Variant> {
     requests: Streaming<V::Request>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    gateway: Option<SocketAddr>,
     leaving: Option<Leaving>,
     serves: Serves,
     place: Place,
     subscriptions: Vec<(Kind, Subscription)>,
     /// Something may be due of these, at once.
-    due: Vec<Kind>,
-    /// Endpoints may be due, not before this.
+    due: BTreeSet<Kind>,
+    /// Something may be due of any, not before this.
     changed: bool,
     next: Instant,
     metrics: Metrics,
@@ -63,20 +65,21 @@ impl<V: Variant> Session<V> {
     /// A stream that has just been opened.
     pub fn new(
         requests: Streaming<V::Request>,
-        snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+        discovery: &Discovery,
         leaving: Option<Leaving>,
         serves: Serves,
         place: Place,
-        metrics: &Metrics,
     ) -> Self {
+        let Discovery { snapshots, metrics, gateway, .. } = discovery;
         Self {
             requests,
             place,
-            snapshots,
+            snapshots: snapshots.clone(),
+            gateway: *gateway,
             leaving,
             serves,
             subscriptions: Vec::new(),
-            due: Vec::new(),
+            due: BTreeSet::new(),
             changed: false,
             next: Instant::now(),
             _open: metrics.open_stream(V::NAME),
@@ -87,7 +90,7 @@ impl<V: Variant> Session<V> {
     /// The next response; none when the client has ended the stream.
     pub async fn next(&mut self) -> Result<Option<V::Response>, Status> {
         loop {
-            while let Some(kind) = self.due.pop() {
+            while let Some(kind) = self.due.pop_first() {
                 if let Some(response) = self.push(kind) {
                     return Ok(Some(response));
                 }
@@ -99,7 +102,10 @@ impl<V: Variant> Session<V> {
                     None => return Ok(None),
                     Some(request) => self.hear(request)?,
                 },
-                () = sleep_until(self.next), if self.changed => self.due.push(Kind::Endpoints),
+                () = sleep_until(self.next), if self.changed => {
+                    self.changed = false;
+                    self.due.extend(self.subscriptions.iter().map(|(kind, _)| *kind));
+                }
                 changed = self.snapshots.changed(), if !self.changed => {
                     changed.map_err(|_| Status::unavailable("the registry ends"))?;
                     self.changed = true;
@@ -126,9 +132,9 @@ impl<V: Variant> Session<V> {
                 }
             },
         };
-        let snapshot = self.snapshots.borrow().clone();
-        let version = |name: &str| kind.version(snapshot.as_deref(), name);
-        let heard = V::hear(self.subscription(kind), &request, version);
+        let snapshot = self.snapshots.borrow().clone().unwrap_or_default();
+        let catalog = Catalog { snapshot: &snapshot, gateway: self.gateway };
+        let heard = V::hear(kind, self.subscription(kind), &request, catalog);
         let heard =
             heard.map_err(|TooMany| Status::resource_exhausted(format!("more than {NAMES} names on one stream")))?;
         let why = (heard == Heard::Refused).then(|| {
@@ -144,9 +150,7 @@ impl<V: Variant> Session<V> {
             self.place.heard(kind, subscription, why.as_deref());
         }
         // A request of any kind may have named something new.
-        if !self.due.contains(&kind) {
-            self.due.push(kind);
-        }
+        self.due.insert(kind);
         Ok(())
     }
 
@@ -159,18 +163,14 @@ impl<V: Variant> Session<V> {
     }
 
     fn push(&mut self, kind: Kind) -> Option<V::Response> {
-        let snapshot = if kind == Kind::Endpoints {
-            self.changed = false;
-            self.next = Instant::now() + TOGETHER;
-            self.snapshots.borrow_and_update().clone()?
-        } else {
-            self.snapshots.borrow().clone()?
-        };
-        let push = V::push(kind, self.subscription(kind), |name| kind.version(Some(&snapshot), name))?;
+        let snapshot = self.snapshots.borrow_and_update().clone()?;
+        let catalog = Catalog { snapshot: &snapshot, gateway: self.gateway };
+        let push = V::push(kind, self.subscription(kind), catalog)?;
+        self.next = Instant::now() + TOGETHER;
         self.metrics.pushes.inc();
         self.metrics.pushed_resources.inc_by(push.resources.len() as u64);
         self.place.told(kind, push.version.to_string());
-        Some(V::spell(kind, push, |name| kind.resource(&snapshot, name)))
+        Some(V::spell(kind, push, catalog))
     }
 }
 

@@ -9,10 +9,15 @@
 //!   that is how a cluster looks that was taken away and added again in one breath.
 //! - Delta: names come and go whatever response a request answers. What the client says that it holds from before this
 //!   stream is not sent if it is current.
+//! - Of some types all can be asked for: by `*`, or by a subscription that has never named anything. That is answered also
+//!   if there is nothing.
 //!
 //! The rules are those of "xDS REST and gRPC protocol" in Envoy's documentation.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::registry::Version;
 
@@ -61,11 +66,26 @@ pub enum Answer {
 /// The version of what was sent, or that there is none.
 type Sent = Option<Version>;
 
+/// One name.
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    /// What was sent since it is wanted.
+    sent: Option<Sent>,
+    /// Asked for by its name, and not by the wildcard alone.
+    named: bool,
+}
+
 /// A subscription; the first request begins it.
 #[derive(Debug)]
 pub struct Subscription {
-    /// What is wanted, and in which version it was sent since it is.
-    names: BTreeMap<Arc<str>, Option<Sent>>,
+    names: BTreeMap<Arc<str>, Entry>,
+    /// All that there is, is wanted.
+    wild: bool,
+    /// That is to be answered, with whatever there is.
+    fresh: bool,
+    /// Names were asked for at some time: to ask for none then means none.
+    named: bool,
+    begun: bool,
     /// The number of the latest response, 0 before the first.
     sent: u64,
     answer: Answer,
@@ -73,39 +93,57 @@ pub struct Subscription {
 
 impl Default for Subscription {
     fn default() -> Self {
-        Self { names: BTreeMap::new(), sent: 0, answer: Answer::Awaited }
+        Self {
+            names: BTreeMap::new(),
+            wild: false,
+            fresh: false,
+            named: false,
+            begun: false,
+            sent: 0,
+            answer: Answer::Awaited,
+        }
     }
 }
 
+/// All that there is.
+pub const WILDCARD: &str = "*";
+
 impl Subscription {
-    /// A request of the state-of-the-world variant.
-    pub fn hear(&mut self, names: &[String], nonce: &str, refused: bool) -> Result<Heard, TooMany> {
+    /// A request of the state-of-the-world variant; `wildcards` says whether all can be asked for.
+    pub fn hear(&mut self, names: &[String], nonce: &str, refused: bool, wildcards: bool) -> Result<Heard, TooMany> {
         // Without a nonce it is the first of a stream, or of a client that begins anew.
         if !nonce.is_empty() && !self.is_latest(nonce) {
             return Ok(Heard::Stale);
         }
         let answers = !nonce.is_empty();
-        let again = answers && !refused && self.answer == Answer::Accepted;
+        self.named |= !names.is_empty();
+        let wild = wildcards && (!self.named || names.iter().any(|name| name == WILDCARD));
+        self.fresh |= wild && !(self.wild && answers);
+        self.wild = wild;
+        let again = answers && !refused && !wild && self.answer == Answer::Accepted;
         let mut wanted = BTreeMap::new();
         let mut news = 0;
-        for name in names {
+        for name in names.iter().filter(|name| !wild || *name != WILDCARD) {
             let (name, sent) = match self.names.remove_entry(name.as_str()) {
-                Some((name, sent)) => (name, sent),
+                Some((name, entry)) => (name, entry.sent),
                 None if wanted.contains_key(name.as_str()) => continue,
                 None => {
                     news += 1;
                     (name.as_str().into(), None)
                 }
             };
-            wanted.insert(name, sent.filter(|_| answers));
+            wanted.insert(name, Entry { sent: sent.filter(|_| answers), named: true });
         }
         let same = news == 0 && self.names.is_empty();
+        if wild && answers {
+            wanted.extend(std::mem::take(&mut self.names).into_iter().filter(|(_, entry)| !entry.named));
+        }
         self.names = wanted;
         if self.names.len() > NAMES {
             return Err(TooMany);
         }
         if again && same {
-            self.names.values_mut().for_each(|sent| *sent = None);
+            self.names.values_mut().for_each(|entry| entry.sent = None);
         }
         Ok(self.answered(answers, refused))
     }
@@ -117,15 +155,31 @@ impl Subscription {
         held: &BTreeMap<String, String>,
         nonce: &str,
         refused: bool,
+        wildcards: bool,
         current: impl Fn(&str) -> Sent,
     ) -> Result<Heard, TooMany> {
+        // What it holds counts as sent; what that is not any more, or not in this version, is news.
+        let holds = |name: &str| {
+            let held = held.get(name)?;
+            Some(Some(current(name).filter(|current| current.is(held)).unwrap_or_else(|| Version::of("", &[]))))
+        };
+        let first = !std::mem::replace(&mut self.begun, true);
         for name in go {
-            self.names.remove(name.as_str());
+            if name == WILDCARD {
+                self.wild = false;
+                self.names.retain(|_, entry| entry.named);
+            } else {
+                self.names.remove(name.as_str());
+            }
         }
-        for name in come {
-            let current = held.get(name).and_then(|held| Some((held, current(name)?)));
-            let holds = current.filter(|(held, current)| current.is(held)).map(|(_, current)| Some(current));
-            self.names.insert(name.as_str().into(), holds);
+        let star = come.iter().any(|name| name == WILDCARD);
+        if wildcards && (star || (first && come.is_empty())) {
+            (self.wild, self.fresh) = (true, true);
+            let held = held.keys().map(|name| (name.as_str().into(), Entry { sent: holds(name), named: false }));
+            self.names.extend(held);
+        }
+        for name in come.iter().filter(|name| !wildcards || *name != WILDCARD) {
+            self.names.insert(name.as_str().into(), Entry { sent: holds(name), named: true });
         }
         if self.names.len() > NAMES {
             return Err(TooMany);
@@ -149,27 +203,46 @@ impl Subscription {
         if first { Heard::Accepted } else { Heard::Asked }
     }
 
-    /// What is to be sent now, if anything; it counts as sent. With `whole`, whoever leaves something out says that there is
-    /// no such thing any more, so all that is wanted goes along.
-    pub fn push(&mut self, whole: bool, current: impl Fn(&str) -> Sent) -> Option<Push> {
+    /// What is to be sent now, if anything; it counts as sent. `all` is what there is, for who wants all. With `whole`,
+    /// whoever leaves something out says that there is no such thing any more, so all that is wanted goes along.
+    pub fn push(
+        &mut self,
+        whole: bool,
+        all: impl FnOnce() -> BTreeSet<Arc<str>>,
+        current: impl Fn(&str) -> Sent,
+    ) -> Option<Push> {
         let mut resources = Vec::new();
-        for (name, sent) in &mut self.names {
+        if self.wild {
+            let all = all();
+            self.names.retain(|name, entry| {
+                let stays = entry.named || all.contains(name);
+                if !stays {
+                    resources.push((name.clone(), None));
+                }
+                stays
+            });
+            for name in all {
+                self.names.entry(name).or_default();
+            }
+        }
+        for (name, entry) in &mut self.names {
             let version = current(name);
-            if *sent != Some(version) {
-                *sent = Some(version);
+            if entry.sent != Some(version) {
+                entry.sent = Some(version);
                 resources.push((name.clone(), version));
             }
         }
-        if resources.is_empty() {
+        if resources.is_empty() && !self.fresh {
             return None;
         }
+        self.fresh = false;
         self.sent += 1;
         self.answer = Answer::Awaited;
         if whole {
-            resources = self.names.iter().map(|(name, sent)| (name.clone(), sent.flatten())).collect();
+            resources = self.names.iter().map(|(name, entry)| (name.clone(), entry.sent.flatten())).collect();
         }
-        let mut all: Vec<_> =
-            self.names.iter().filter_map(|(name, sent)| Some((name.as_ref(), sent.flatten()?))).collect();
+        let wanted = self.names.iter();
+        let mut all: Vec<_> = wanted.filter_map(|(name, entry)| Some((name.as_ref(), entry.sent.flatten()?))).collect();
         Some(Push { nonce: self.sent.to_string(), version: Version::of_all(&mut all), resources })
     }
 

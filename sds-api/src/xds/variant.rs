@@ -1,10 +1,9 @@
 //! The two variants of the protocol: how a request of each is heard, and how what is due is spelled.
 
-use bytes::Bytes;
 use prost::Message;
 
 use super::{
-    kind::Kind,
+    catalog::{Catalog, Kind},
     subscription::{Heard, Push, Subscription, TooMany},
     wire::{
         DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Node, Refusal, Resource,
@@ -23,16 +22,17 @@ pub trait Variant: Send + 'static {
 
     /// Takes a request in.
     fn hear(
+        kind: Kind,
         subscription: &mut Subscription,
         request: &Self::Request,
-        current: impl Fn(&str) -> Option<Version>,
+        catalog: Catalog<'_>,
     ) -> Result<Heard, TooMany>;
 
     /// What is due now.
-    fn push(kind: Kind, subscription: &mut Subscription, current: impl Fn(&str) -> Option<Version>) -> Option<Push>;
+    fn push(kind: Kind, subscription: &mut Subscription, catalog: Catalog<'_>) -> Option<Push>;
 
-    /// Spells what is due; `resource` has each name's.
-    fn spell(kind: Kind, push: Push, resource: impl Fn(&str) -> Bytes) -> Self::Response;
+    /// Spells what is due.
+    fn spell(kind: Kind, push: Push, catalog: Catalog<'_>) -> Self::Response;
 }
 
 /// What requests of both variants say.
@@ -59,22 +59,24 @@ impl Variant for Sotw {
     const NAME: &'static str = "sotw";
 
     fn hear(
+        kind: Kind,
         subscription: &mut Subscription,
         request: &DiscoveryRequest,
-        _: impl Fn(&str) -> Option<Version>,
+        _: Catalog<'_>,
     ) -> Result<Heard, TooMany> {
-        subscription.hear(&request.resource_names, &request.response_nonce, request.error_detail.is_some())
+        let refused = request.error_detail.is_some();
+        subscription.hear(&request.resource_names, &request.response_nonce, refused, kind.has_wildcard())
     }
 
-    fn push(kind: Kind, subscription: &mut Subscription, current: impl Fn(&str) -> Option<Version>) -> Option<Push> {
-        subscription.push(kind.is_told_whole(), current)
+    fn push(kind: Kind, subscription: &mut Subscription, catalog: Catalog<'_>) -> Option<Push> {
+        subscription.push(kind.has_wildcard(), || catalog.all(kind), |name| catalog.version(kind, name))
     }
 
-    fn spell(kind: Kind, push: Push, resource: impl Fn(&str) -> Bytes) -> DiscoveryResponse {
+    fn spell(kind: Kind, push: Push, catalog: Catalog<'_>) -> DiscoveryResponse {
         let there = push.resources.iter().filter(|(_, version)| version.is_some());
         DiscoveryResponse {
             version_info: push.version.to_string(),
-            resources: there.map(|(name, _)| resource(name)).collect(),
+            resources: there.map(|(name, _)| catalog.resource(kind, name)).collect(),
             type_url: kind.type_url().to_owned(),
             nonce: push.nonce,
         }
@@ -87,23 +89,25 @@ impl Variant for Delta {
     const NAME: &'static str = "delta";
 
     fn hear(
+        kind: Kind,
         subscription: &mut Subscription,
         request: &DeltaDiscoveryRequest,
-        current: impl Fn(&str) -> Option<Version>,
+        catalog: Catalog<'_>,
     ) -> Result<Heard, TooMany> {
         let names = (request.resource_names_subscribe.as_slice(), request.resource_names_unsubscribe.as_slice());
         let (held, refused) = (&request.initial_resource_versions, request.error_detail.is_some());
-        subscription.hear_delta(names, held, &request.response_nonce, refused, current)
+        let (nonce, current) = (&request.response_nonce, |name: &str| catalog.version(kind, name));
+        subscription.hear_delta(names, held, nonce, refused, kind.has_wildcard(), current)
     }
 
-    fn push(_: Kind, subscription: &mut Subscription, current: impl Fn(&str) -> Option<Version>) -> Option<Push> {
-        subscription.push(false, current)
+    fn push(kind: Kind, subscription: &mut Subscription, catalog: Catalog<'_>) -> Option<Push> {
+        subscription.push(false, || catalog.all(kind), |name| catalog.version(kind, name))
     }
 
-    fn spell(kind: Kind, push: Push, resource: impl Fn(&str) -> Bytes) -> DeltaDiscoveryResponse {
+    fn spell(kind: Kind, push: Push, catalog: Catalog<'_>) -> DeltaDiscoveryResponse {
         let one = |(name, version): &(std::sync::Arc<str>, Option<Version>)| {
             let version = (*version)?.to_string();
-            Some(Resource { version, resource: resource(name), name: name.to_string() })
+            Some(Resource { version, resource: catalog.resource(kind, name), name: name.to_string() })
         };
         let none = push.resources.iter().filter(|(_, version)| version.is_none());
         DeltaDiscoveryResponse {

@@ -1,6 +1,11 @@
 //! What is believed, as the answers need it: the services that changed become new, all others are shared.
 
-use std::{collections::hash_map::Entry, sync::Arc};
+use std::{
+    collections::{BTreeSet, hash_map::Entry},
+    sync::Arc,
+};
+
+use sds_types::ServiceName;
 
 use super::{Fold, Known};
 use crate::{
@@ -15,6 +20,7 @@ impl Fold {
         if self.changed.is_empty() {
             return None;
         }
+        let known = self.names(before);
         let mut services = before.services.clone();
         for name in std::mem::take(&mut self.changed) {
             let service = self.service(&name, wall);
@@ -25,10 +31,19 @@ impl Fold {
                 (Entry::Vacant(entry), Some(service)) => drop(entry.insert(Arc::new(service))),
             }
         }
-        Some(Snapshot { services })
+        Some(Snapshot { services, known })
     }
 
-    fn service(&mut self, name: &sds_types::ServiceName, wall: Timestamp) -> Option<Service> {
+    /// The names of all services, shared with `before` if they are the same.
+    fn names(&self, before: &Snapshot) -> Arc<BTreeSet<ServiceName>> {
+        let known = &before.known;
+        if known.len() == self.services.len() && self.changed.iter().all(|name| known.contains(name)) {
+            return known.clone();
+        }
+        Arc::new(self.services.keys().cloned().collect())
+    }
+
+    fn service(&mut self, name: &ServiceName, wall: Timestamp) -> Option<Service> {
         let rows = self.services.get_mut(name)?;
         for known in rows.values_mut() {
             known.overridden = known.row.active_override(wall.seconds()).is_some();

@@ -11,6 +11,8 @@ use crate::registry::Version;
 struct Story {
     versions: RefCell<HashMap<String, u64>>,
     it: Subscription,
+    /// Whether this type has a wildcard; then all is what has a version.
+    wildcards: bool,
 }
 
 fn names(text: &str) -> Vec<String> {
@@ -34,12 +36,12 @@ impl Story {
 
     /// A request, and what is sent after it: the names, and its nonce.
     fn ask(&mut self, wanted: &str, nonce: &str) -> (Heard, String) {
-        let heard = self.it.hear(&names(wanted), nonce, false).unwrap();
+        let heard = self.it.hear(&names(wanted), nonce, false, self.wildcards).unwrap();
         (heard, self.pushed())
     }
 
     fn refuse(&mut self, wanted: &str, nonce: &str) -> (Heard, String) {
-        let heard = self.it.hear(&names(wanted), nonce, true).unwrap();
+        let heard = self.it.hear(&names(wanted), nonce, true, self.wildcards).unwrap();
         (heard, self.pushed())
     }
 
@@ -56,15 +58,18 @@ impl Story {
         refused: bool,
     ) -> (Heard, String) {
         let (come, go) = (names(come), names(go));
-        let heard = self.it.hear_delta((&come, &go), held, nonce, refused, Self::current(&self.versions)).unwrap();
+        let current = Self::current(&self.versions);
+        let heard = self.it.hear_delta((&come, &go), held, nonce, refused, self.wildcards, current).unwrap();
         (heard, self.pushed())
     }
 
     /// What is sent now, as "nonce: names".
     fn pushed(&mut self) -> String {
-        let push = self.it.push(false, Self::current(&self.versions));
+        let all = || self.versions.borrow().keys().map(|name| name.as_str().into()).collect();
+        let push = self.it.push(false, all, Self::current(&self.versions));
         push.map_or_else(String::new, |push| {
-            let names: Vec<_> = push.resources.iter().map(|(name, _)| name.to_string()).collect();
+            let gone = |sent: &Option<Version>| if sent.is_none() { "-" } else { "" };
+            let names: Vec<_> = push.resources.iter().map(|(name, sent)| format!("{}{name}", gone(sent))).collect();
             format!("{}: {}", push.nonce, names.join(" "))
         })
     }
@@ -222,18 +227,19 @@ fn names_that_are_said_twice_count_once() {
 #[test]
 fn too_many_names_are_refused() {
     let many: Vec<_> = (0..=NAMES).map(|n| n.to_string()).collect();
-    assert_eq!(Subscription::default().hear(&many, "", false), Err(TooMany));
-    let heard = Subscription::default().hear_delta((&many, &[]), &BTreeMap::new(), "", false, |_| Some(version(0)));
+    assert_eq!(Subscription::default().hear(&many, "", false, false), Err(TooMany));
+    let heard =
+        Subscription::default().hear_delta((&many, &[]), &BTreeMap::new(), "", false, false, |_| Some(version(0)));
     assert_eq!(heard, Err(TooMany));
-    assert_eq!(Subscription::default().hear(&many[1..], "", false), Ok(Heard::Asked));
+    assert_eq!(Subscription::default().hear(&many[1..], "", false, false), Ok(Heard::Asked));
 }
 
 #[test]
 fn the_version_is_that_of_all_that_is_wanted() {
     let of = |wanted: &str| {
         let mut it = Subscription::default();
-        it.hear(&names(wanted), "", false).unwrap();
-        it.push(false, |name| Some(version(name.len() as u64))).unwrap().version
+        it.hear(&names(wanted), "", false, false).unwrap();
+        it.push(false, BTreeSet::new, |name| Some(version(name.len() as u64))).unwrap().version
     };
     assert_eq!(of("a bb"), of("bb a"));
     assert_ne!(of("a bb"), of("a"));
@@ -244,11 +250,78 @@ fn the_version_is_that_of_all_that_is_wanted() {
 fn where_all_must_be_told_all_is_and_what_there_is_not_is_none() {
     let mut it = Subscription::default();
     let mut told = |wanted: &str, nonce: &str| {
-        it.hear(&names(wanted), nonce, false).unwrap();
-        let push = it.push(true, |name| (name != "none").then(|| version(0)))?;
+        it.hear(&names(wanted), nonce, false, false).unwrap();
+        let push = it.push(true, BTreeSet::new, |name| (name != "none").then(|| version(0)))?;
         Some(push.resources.iter().map(|(name, sent)| format!("{name} {}", sent.is_some())).collect::<Vec<_>>())
     };
     assert_eq!(told("a none", "").unwrap(), ["a true", "none false"]);
     assert_eq!(told("a none", "1"), None);
     assert_eq!(told("a b none", "1").unwrap(), ["a true", "b true", "none false"]);
+}
+
+fn wild() -> Story {
+    Story { wildcards: true, ..Story::default() }
+}
+
+/// [TestWildcardRequestDifferentNonceFromSotw, TestDeltaWildcardSubscriptions]
+#[test]
+fn who_names_nothing_at_first_wants_all_and_is_answered_also_if_there_is_nothing() {
+    let mut story = wild();
+    assert_eq!(story.ask("", ""), sent(Heard::Asked, "1: "));
+    assert_eq!(story.ask("", "1"), sent(Heard::Accepted, ""));
+    assert_eq!(story.change("a").pushed(), "2: a");
+    assert_eq!(story.ask("", "2"), sent(Heard::Accepted, ""));
+    let mut story = wild();
+    assert_eq!(story.delta("", "", ""), sent(Heard::Asked, "1: "));
+    assert_eq!(story.delta("", "", "1"), sent(Heard::Accepted, ""));
+    assert_eq!(story.change("a").pushed(), "2: a");
+}
+
+/// [TestLinearDeltaWildcard: resource removed]
+#[test]
+fn what_there_is_not_any_more_is_told_once() {
+    let mut story = wild();
+    story.change("a").change("b").delta("*", "", "");
+    story.versions.borrow_mut().remove("a");
+    assert_eq!((story.pushed(), story.pushed()), ("2: -a".to_owned(), String::new()));
+    // By its name it is still wanted.
+    let mut story = wild();
+    story.change("a").delta("* a", "", "");
+    story.versions.borrow_mut().clear();
+    assert_eq!(story.pushed(), "2: a");
+}
+
+#[test]
+fn who_has_named_something_and_names_nothing_wants_nothing() {
+    let mut story = wild();
+    assert_eq!(story.change("a").change("b").ask("a", ""), sent(Heard::Asked, "1: a"));
+    assert_eq!(story.ask("", "1"), sent(Heard::Accepted, ""));
+    assert_eq!(story.change("b").pushed(), "");
+    assert_eq!(story.ask("*", "1"), sent(Heard::Asked, "2: a b"));
+}
+
+#[test]
+fn a_wildcard_goes_and_names_stay() {
+    let mut story = wild();
+    story.change("a").change("b").delta("* a", "", "");
+    assert_eq!(story.delta("", "*", "1"), sent(Heard::Accepted, ""));
+    assert_eq!(story.change("b").pushed(), "");
+    assert_eq!(story.change("a").pushed(), "2: a");
+}
+
+#[test]
+fn who_wants_all_is_not_sent_what_it_holds_and_hears_what_is_gone() {
+    let mut story = wild();
+    story.change("a").change("b");
+    let held = [("a", 1), ("b", 7), ("c", 1)].map(|(name, n)| (name.to_owned(), version(n).to_string())).into();
+    assert_eq!(story.delta_of("", "", "", &held, false), sent(Heard::Asked, "1: -c b"));
+}
+
+/// Of endpoints all cannot be asked for.
+#[test]
+fn where_there_is_no_wildcard_a_star_is_a_name() {
+    let mut story = Story::default();
+    assert_eq!(story.change("a").ask("", ""), sent(Heard::Asked, ""));
+    assert_eq!(story.ask("*", ""), sent(Heard::Asked, "1: *"));
+    assert_eq!(story.delta("*", "", ""), sent(Heard::Asked, "2: *"));
 }
