@@ -71,6 +71,13 @@ pub struct Catalog<'a> {
     pub gateway: Option<SocketAddr>,
 }
 
+/// Of what is the same for all names but for the name. The number rises with each change of its spelling, else a delta client
+/// that holds the former one would keep it.
+fn spelled(what: &str) -> Version {
+    const SPELLING: u32 = 1;
+    Version::of(&format!("{what} {SPELLING}"), &[])
+}
+
 impl Catalog<'_> {
     /// What is told to who wants all.
     pub fn all(self, kind: Kind) -> BTreeSet<Arc<str>> {
@@ -83,17 +90,19 @@ impl Catalog<'_> {
 
     /// The version of what a name stands for, if it stands for anything.
     pub fn version(self, kind: Kind, name: &str) -> Option<Version> {
-        let constant = |there: bool| there.then(|| Version::of(name, &[]));
         match kind {
             Kind::Endpoints => {
                 let service = self.snapshot.services.get(name);
                 Some(service.map_or_else(|| Version::of(name, &[]), |service| service.version))
             }
-            Kind::Clusters => constant(proxyless::is_name(name)),
-            Kind::Listeners => constant(self.is_gateway(name) || proxyless::is_name(name)),
+            Kind::Clusters => proxyless::is_name(name).then(|| spelled("cluster")),
+            Kind::Listeners => match self.gateway {
+                Some(at) if name == gateway::NAME => Some(spelled(&at.to_string())),
+                _ => proxyless::is_name(name).then(|| spelled("listener")),
+            },
             Kind::Routes => self.is_gateway(name).then(|| {
-                let known = self.snapshot.known.iter();
-                Version::of_all(&mut known.map(|name| (name.as_str(), Version::of("", &[]))).collect::<Vec<_>>())
+                let known = self.snapshot.known.iter().map(|name| (name.as_str(), spelled("host")));
+                Version::of_all(&mut known.collect::<Vec<_>>())
             }),
         }
     }
