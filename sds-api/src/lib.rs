@@ -6,10 +6,11 @@
 //!                            |   '------- sync: full reads <-----'
 //!                            v
 //!   Envoys  <-- http <-- render <-- view <-- snapshot (immutable, watched)
+//!           <== xds <-----'
 //! ```
 //!
 //! Reads never touch the store and writes never touch a reader: they meet in one immutable snapshot. What decides
-//! (`registry::{fold, judge, lease}`, `view`) does no I/O and is told the time.
+//! (`registry::{fold, judge, lease}`, `view`, `xds::subscription`) does no I/O and is told the time.
 
 mod address;
 mod clock;

@@ -130,3 +130,71 @@ fn an_answer_that_nobody_polls_is_dropped_rather_than_left_to_age() {
     });
     assert!(rendered);
 }
+
+/// Hosts as lines, so that two spellings can be compared.
+fn hosts_of_proto(resource: &[u8]) -> Vec<String> {
+    use envoy_types::pb::{
+        envoy::config::{
+            core::v3::{HealthStatus, address::Address, socket_address::PortSpecifier},
+            endpoint::v3::{ClusterLoadAssignment, lb_endpoint::HostIdentifier},
+        },
+        google::protobuf::{Any, value::Kind},
+    };
+    use prost::Message;
+
+    let any = Any::decode(resource).unwrap();
+    assert_eq!(any.type_url, eds_proto::TYPE_URL);
+    let assignment = ClusterLoadAssignment::decode(any.value.as_slice()).unwrap();
+    let mut lines = vec![assignment.cluster_name];
+    for place in assignment.endpoints {
+        let locality = place.locality.unwrap();
+        lines.push(format!("{}/{} {}", locality.region, locality.zone, place.load_balancing_weight.unwrap().value));
+        for host in place.lb_endpoints {
+            let health = HealthStatus::try_from(host.health_status).unwrap().as_str_name();
+            let Some(HostIdentifier::Endpoint(endpoint)) = host.host_identifier else { panic!("no endpoint") };
+            let Some(Address::SocketAddress(at)) = endpoint.address.unwrap().address else { panic!("no address") };
+            let Some(PortSpecifier::PortValue(port)) = at.port_specifier else { panic!("no port") };
+            let fields = host.metadata.unwrap().filter_metadata.remove("envoy.lb").unwrap().fields;
+            let mut fields: Vec<_> = fields
+                .into_iter()
+                .map(|(name, value)| match value.kind {
+                    Some(Kind::BoolValue(value)) => format!("{name}={value}"),
+                    Some(Kind::StringValue(value)) => format!("{name}={value:?}"),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            fields.sort_unstable();
+            let weight = host.load_balancing_weight.unwrap().value;
+            lines.push(format!("{} {port} {health} {weight} {}", at.address, fields.join(" ")));
+        }
+    }
+    lines
+}
+
+fn hosts_of_json(resource: &[u8]) -> Vec<String> {
+    let assignment: serde_json::Value = serde_json::from_slice(resource).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let mut lines = vec![text(&assignment["cluster_name"])];
+    for place in assignment["endpoints"].as_array().unwrap() {
+        let locality = &place["locality"];
+        let (region, zone) = (text(&locality["region"]), text(&locality["zone"]));
+        lines.push(format!("{region}/{zone} {}", place["load_balancing_weight"]));
+        for host in place["lb_endpoints"].as_array().unwrap() {
+            let at = &host["endpoint"]["address"]["socket_address"];
+            let fields = host["metadata"]["filter_metadata"]["envoy.lb"].as_object().unwrap();
+            let mut fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            fields.sort_unstable();
+            let (health, weight) = (text(&host["health_status"]), &host["load_balancing_weight"]);
+            lines.push(format!("{} {} {health} {weight} {}", text(&at["address"]), at["port_value"], fields.join(" ")));
+        }
+    }
+    lines
+}
+
+#[test]
+fn streams_and_polls_are_told_the_same() {
+    let service = service();
+    let (proto, json) = (eds_proto::render(&service), eds_json::render(&service, eds_json::Api::V3).resource);
+    assert_eq!(hosts_of_proto(&proto), hosts_of_json(&json));
+    assert_eq!(hosts_of_proto(&eds_proto::empty("x")), hosts_of_json(&eds_json::empty("x", eds_json::Api::V3)));
+}
