@@ -13,6 +13,9 @@ use super::{
 };
 use crate::clock::Timestamp;
 
+/// So much of what a client calls itself is kept.
+const WORDS: usize = 256;
+
 /// All open streams of this replica; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Clients(Arc<Mutex<Open>>);
@@ -88,7 +91,8 @@ impl Clients {
 impl Place {
     /// It said who it is.
     pub fn is(&self, node: Node) {
-        lock(&self.client).node = node;
+        let short = |text: String| text.chars().take(WORDS).collect();
+        lock(&self.client).node = Node { id: short(node.id), cluster: short(node.cluster) };
     }
 
     /// Who it is.

@@ -18,13 +18,14 @@ use super::{
     Discovery,
     catalog::{Catalog, Kind},
     clients::Place,
-    subscription::{Heard, NAMES, Subscription, TooMany},
+    subscription::{Heard, LONGEST, NAMES, Subscription, TooMuch},
     variant::{Said, Variant},
     wire::Node,
 };
 use crate::{
     metrics::{Metrics, OpenStream},
     registry::Snapshot,
+    render::proxyless,
 };
 
 /// How long a change waits for others after a push.
@@ -135,8 +136,9 @@ impl<V: Variant> Session<V> {
         let snapshot = self.snapshots.borrow().clone().unwrap_or_default();
         let catalog = Catalog { snapshot: &snapshot, gateway: self.gateway };
         let heard = V::hear(kind, self.subscription(kind), &request, catalog);
-        let heard =
-            heard.map_err(|TooMany| Status::resource_exhausted(format!("more than {NAMES} names on one stream")))?;
+        let heard = heard.map_err(|TooMuch| {
+            Status::resource_exhausted(format!("more than {NAMES} names on one stream, or one over {LONGEST} bytes"))
+        })?;
         let why = (heard == Heard::Refused).then(|| {
             let why = request.refusal().map_or("", |refusal| refusal.message.as_str());
             why.chars().take(500).collect::<String>()
@@ -163,12 +165,16 @@ impl<V: Variant> Session<V> {
     }
 
     fn push(&mut self, kind: Kind) -> Option<V::Response> {
-        let snapshot = self.snapshots.borrow_and_update().clone()?;
+        // Not marked as seen: what else it brings is due for the other types.
+        let snapshot = self.snapshots.borrow().clone()?;
         let catalog = Catalog { snapshot: &snapshot, gateway: self.gateway };
         let push = V::push(kind, self.subscription(kind), catalog)?;
         self.next = Instant::now() + TOGETHER;
         self.metrics.pushes.inc();
         self.metrics.pushed_resources.inc_by(push.resources.len() as u64);
+        let strange = push.resources.iter().filter(|(name, _)| !snapshot.services.contains_key(name.as_ref()));
+        let strange = strange.filter(|(name, _)| kind == Kind::Endpoints && !proxyless::is_name(name)).count();
+        self.metrics.bad_names.inc_by(strange as u64);
         self.place.told(kind, push.version.to_string());
         Some(V::spell(kind, push, catalog))
     }

@@ -23,6 +23,8 @@ use crate::registry::Version;
 
 /// The names that one stream may want.
 pub const NAMES: usize = 20_000;
+/// The longest of them, in bytes: far beyond any that a service can have.
+pub const LONGEST: usize = 512;
 
 /// What a request turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +39,9 @@ pub enum Heard {
     Refused,
 }
 
-/// More names than one stream may want.
+/// More names than one stream may want, or longer ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooMany;
+pub struct TooMuch;
 
 /// What is to be sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,10 +112,13 @@ pub const WILDCARD: &str = "*";
 
 impl Subscription {
     /// A request of the state-of-the-world variant; `wildcards` says whether all can be asked for.
-    pub fn hear(&mut self, names: &[String], nonce: &str, refused: bool, wildcards: bool) -> Result<Heard, TooMany> {
+    pub fn hear(&mut self, names: &[String], nonce: &str, refused: bool, wildcards: bool) -> Result<Heard, TooMuch> {
         // Without a nonce it is the first of a stream, or of a client that begins anew.
         if !nonce.is_empty() && !self.is_latest(nonce) {
             return Ok(Heard::Stale);
+        }
+        if names.iter().any(|name| name.len() > LONGEST) {
+            return Err(TooMuch);
         }
         let answers = !nonce.is_empty();
         self.named |= !names.is_empty();
@@ -140,7 +145,7 @@ impl Subscription {
         }
         self.names = wanted;
         if self.names.len() > NAMES {
-            return Err(TooMany);
+            return Err(TooMuch);
         }
         if again && same {
             self.names.values_mut().for_each(|entry| entry.sent = None);
@@ -157,7 +162,10 @@ impl Subscription {
         refused: bool,
         wildcards: bool,
         current: impl Fn(&str) -> Sent,
-    ) -> Result<Heard, TooMany> {
+    ) -> Result<Heard, TooMuch> {
+        if come.iter().chain(held.keys()).any(|name| name.len() > LONGEST) {
+            return Err(TooMuch);
+        }
         // What it holds counts as sent; what that is not any more, or not in this version, is news.
         let holds = |name: &str| {
             let held = held.get(name)?;
@@ -182,7 +190,7 @@ impl Subscription {
             self.names.insert(name.as_str().into(), Entry { sent: holds(name), named: true });
         }
         if self.names.len() > NAMES {
-            return Err(TooMany);
+            return Err(TooMuch);
         }
         if !nonce.is_empty() && !self.is_latest(nonce) {
             return Ok(if come.is_empty() && go.is_empty() { Heard::Stale } else { Heard::Asked });

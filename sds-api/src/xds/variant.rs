@@ -4,7 +4,7 @@ use prost::Message;
 
 use super::{
     catalog::{Catalog, Kind},
-    subscription::{Heard, Push, Subscription, TooMany},
+    subscription::{Heard, Push, Subscription, TooMuch},
     wire::{
         DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Node, Refusal, Resource,
     },
@@ -26,7 +26,7 @@ pub trait Variant: Send + 'static {
         subscription: &mut Subscription,
         request: &Self::Request,
         catalog: Catalog<'_>,
-    ) -> Result<Heard, TooMany>;
+    ) -> Result<Heard, TooMuch>;
 
     /// What is due now.
     fn push(kind: Kind, subscription: &mut Subscription, catalog: Catalog<'_>) -> Option<Push>;
@@ -63,7 +63,7 @@ impl Variant for Sotw {
         subscription: &mut Subscription,
         request: &DiscoveryRequest,
         _: Catalog<'_>,
-    ) -> Result<Heard, TooMany> {
+    ) -> Result<Heard, TooMuch> {
         let refused = request.error_detail.is_some();
         subscription.hear(&request.resource_names, &request.response_nonce, refused, kind.has_wildcard())
     }
@@ -93,7 +93,7 @@ impl Variant for Delta {
         subscription: &mut Subscription,
         request: &DeltaDiscoveryRequest,
         catalog: Catalog<'_>,
-    ) -> Result<Heard, TooMany> {
+    ) -> Result<Heard, TooMuch> {
         let names = (request.resource_names_subscribe.as_slice(), request.resource_names_unsubscribe.as_slice());
         let (held, refused) = (&request.initial_resource_versions, request.error_detail.is_some());
         let (nonce, current) = (&request.response_nonce, |name: &str| catalog.version(kind, name));

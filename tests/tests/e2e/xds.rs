@@ -12,12 +12,12 @@ use e2e::{
     replicas::Replica,
     scenario::{fanout, modes, proxyless},
     wait::{SOON, until},
-    xds::{Delta, Sotw, connect, delta, refusal, sotw, told},
+    xds::{Delta, EDS, Sotw, connect, delta, refusal, sotw, told},
 };
 use envoy_types::pb::envoy::service::endpoint::v3::endpoint_discovery_service_client::EndpointDiscoveryServiceClient;
 use prost::Message;
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
 
 use crate::{alone, play};
@@ -91,6 +91,7 @@ fn a_stream_is_told_what_it_asks_for_and_then_what_changes() {
         put(&api, "web", 2).await?;
         let second = stream.next(PUSH).await?;
         ensure!(told(&second.resources)? == [("web".to_owned(), 2)] && second.version_info != first.version_info);
+        ensure!(api.metric("sds_discovery_bad_names_total").await? == 1.0, "a name outside the grammar");
         // As a poll would be told, so that who changes from one to the other is told nothing twice.
         let polled = api.eds("v3", &["web", "none", "no name!"], "").await?.expect(200)?.json()?;
         ensure!(polled["version_info"] == second.version_info.as_str(), "{polled}");
@@ -183,6 +184,39 @@ fn a_delta_stream_begins_with_what_its_client_holds() {
 }
 
 #[test]
+fn what_changes_while_something_else_is_asked_is_not_lost() {
+    play("what_changes_while_something_else_is_asked_is_not_lost", async |stage| {
+        const CHANGES: u32 = 60;
+        let api = Api::start(stage, &[]).await?;
+        let mut stream = Sotw::aggregated(&connect(api.addr).await?).await?;
+        stream.say(sotw(&["web"], "")).await?;
+        stream.next(PUSH).await?;
+        for nth in 1..=CHANGES {
+            let clusters = async {
+                for again in 0..8 {
+                    let mut request = sotw(&[format!("cluster-{nth}-{again}").as_str()], "");
+                    request.type_url = "type.googleapis.com/envoy.config.cluster.v3.Cluster".to_owned();
+                    stream.say(request).await?;
+                    sleep(Duration::from_millis(1)).await;
+                }
+                Ok(())
+            };
+            tokio::try_join!(clusters, put(&api, "web", nth))?;
+            let news = async {
+                loop {
+                    let response = stream.next(PUSH).await?;
+                    if response.type_url == EDS && told(&response.resources)? == [("web".to_owned(), nth as usize)] {
+                        return anyhow::Ok(());
+                    }
+                }
+            };
+            timeout(PUSH, news).await.with_context(|| format!("change {nth} is not told"))??;
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn what_cannot_be_served_is_said() {
     play("what_cannot_be_served_is_said", async |stage| {
         let api = Api::start(stage, &[]).await?;
@@ -200,6 +234,9 @@ fn what_cannot_be_served_is_said() {
         ensure!(ends(eds, "type.googleapis.com/x", 1).await? == Code::InvalidArgument);
         ensure!(ends(ads, "", 1).await? == Code::InvalidArgument);
         ensure!(ends(Sotw::endpoints(&channel).await?, "", 20_001).await? == Code::ResourceExhausted);
+        let mut strange = Sotw::endpoints(&channel).await?;
+        strange.say(sotw(&["x".repeat(600).as_str()], "")).await?;
+        ensure!(strange.end(PUSH).await?.code() == Code::ResourceExhausted);
         // Five megabytes of names.
         let mut long = Sotw::endpoints(&channel).await?;
         long.say(sotw(&["x".repeat(5 << 20).as_str()], "")).await?;

@@ -225,13 +225,17 @@ fn names_that_are_said_twice_count_once() {
 }
 
 #[test]
-fn too_many_names_are_refused() {
+fn too_many_names_and_too_long_ones_are_refused() {
     let many: Vec<_> = (0..=NAMES).map(|n| n.to_string()).collect();
-    assert_eq!(Subscription::default().hear(&many, "", false, false), Err(TooMany));
+    assert_eq!(Subscription::default().hear(&many, "", false, false), Err(TooMuch));
     let heard =
         Subscription::default().hear_delta((&many, &[]), &BTreeMap::new(), "", false, false, |_| Some(version(0)));
-    assert_eq!(heard, Err(TooMany));
+    assert_eq!(heard, Err(TooMuch));
     assert_eq!(Subscription::default().hear(&many[1..], "", false, false), Ok(Heard::Asked));
+    let long = ["x".repeat(LONGEST + 1)];
+    assert_eq!(Subscription::default().hear(&long, "", false, false), Err(TooMuch));
+    let heard = Subscription::default().hear_delta((&long, &[]), &BTreeMap::new(), "", false, false, |_| None);
+    assert_eq!(heard, Err(TooMuch));
 }
 
 #[test]
