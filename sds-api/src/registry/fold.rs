@@ -308,13 +308,8 @@ fn is_living_foreign(row: &Row, wall: Timestamp) -> bool {
     row.is_foreign() && row.registration().is_some_and(|standing| standing.expire_time > wall.seconds())
 }
 
-/// Whether a row says nothing that is not known, or less.
+/// Whether a row says nothing that is not known, or less. What is owed stands in the same order as what the store has.
 fn is_stale(old: &Known, row: &Row, source: Source) -> bool {
-    if old.owed {
-        // What the store has not seen yet stands above what it has.
-        let ended = row.registration().is_none() && row.at.incarnation == old.row.at.incarnation;
-        return row.at < old.row.at && !ended;
-    }
     // What the store lost is no match for what it took instead: a count of writes that begins anew, by a clock
     // that may be behind, or even an incarnation that is.
     let rewritten = source == Source::Written && old.dirty;

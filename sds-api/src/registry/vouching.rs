@@ -55,7 +55,22 @@ impl Vouching {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::lease::Leases;
+    use crate::{instance::Key, registry::lease::Leases};
+
+    #[test]
+    fn what_a_failed_flush_should_have_told_the_next_one_tells() {
+        let second = Duration::from_secs(1);
+        let leases = Leases { native: 30 * second, legacy: 120 * second, hold: 3600 * second };
+        let (mut fold, mut vouching) = (Fold::new(leases), Vouching::default());
+        let key = Key { service: "web".parse().unwrap(), endpoint: "10.0.0.1:80".parse().unwrap() };
+        fold.give_back(HashMap::from([(VouchHash::of(&key, 1), second)]));
+        let mut told = |now: u32, done| {
+            let heard = vouching.begin(&mut fold, now * second);
+            vouching.ended(&mut fold, done);
+            heard.iter().map(|(_, age)| age.as_secs()).collect::<Vec<_>>()
+        };
+        assert_eq!([told(3, false), told(5, true), told(7, true)], [vec![2], vec![4], vec![]]);
+    }
 
     #[test]
     fn a_replica_that_is_cut_off_sends_its_clients_away_for_a_lease() {

@@ -69,3 +69,13 @@ fn what_is_owed_is_not_forgotten_for_being_absent() {
     story.full_read(vec![], Source::Read);
     assert_eq!(story.fold.owed().len(), 1);
 }
+
+#[test]
+fn a_goodbye_that_is_owed_stands_above_all_that_its_incarnation_said() {
+    let mut story = Story::new();
+    story.row(live(1, at(5, 9), 1, Status::Healthy), Source::Written);
+    assert_eq!(story.fold.owe_goodbye(&key(1), at(5, 8), Gone::Deregistered), Owing::Kept);
+    story.full_read(vec![live(1, at(5, 9), 1, Status::Healthy)], Source::Read);
+    story.row(live(1, at(5, 10), 2, Status::Healthy), Source::Announced(Hearer::SELF));
+    assert_eq!((status(&mut story), story.fold.owed().len()), (None, 1));
+}
