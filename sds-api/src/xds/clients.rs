@@ -103,7 +103,10 @@ impl Place {
     /// A request was heard; why it refused, if it did.
     pub fn heard(&self, kind: Kind, subscription: &Subscription, refusal: Option<&str>) {
         self.update(kind, |wants| {
-            wants.names = subscription.names().cloned().collect();
+            // Most requests accept something, and name what they named before.
+            if !wants.names.iter().eq(subscription.names()) {
+                wants.names = subscription.names().cloned().collect();
+            }
             wants.answer = subscription.answer();
             if let Some(refusal) = refusal {
                 refusal.clone_into(&mut wants.refusal);
