@@ -20,3 +20,4 @@ pub mod silence;
 pub mod size;
 pub mod stale;
 pub mod storedeath;
+pub mod visible;

@@ -22,6 +22,7 @@ mod silence;
 mod size;
 mod stale;
 mod storedeath;
+mod visible;
 mod wrk;
 
 use std::path::Path;
@@ -52,8 +53,9 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "size" => size::run().await,
         "stale" => stale::run().await,
         "storedeath" => storedeath::death().await,
+        "visible" => visible::run().await,
         _ => bail!(
-            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, emulators, fanout, flap, footprint, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath"
+            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, emulators, fanout, flap, footprint, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath, visible"
         ),
     }
 }

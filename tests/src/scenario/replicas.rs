@@ -13,6 +13,7 @@ use crate::{
     fleet::{Fleet, Spec},
     replicas::{self, Replica, TABLE, addrs},
     stage::Stage,
+    times::Times,
     wait::{SOON, until},
     watch::{Expected, Polls},
 };
@@ -24,28 +25,9 @@ const WRITES: f64 = 0.625;
 const READS: f64 = 0.125;
 const MONTH: f64 = 730.0 * 3600.0;
 
-/// How long changes took to be visible elsewhere, from their request on, in order.
-#[derive(Debug)]
-pub struct Visible(Vec<Duration>);
-
-impl Visible {
-    /// The time within which this share of them was.
-    pub fn quantile(&self, share: f64) -> Duration {
-        let at = (self.0.len() as f64 * share).ceil() as usize;
-        self.0.get(at.saturating_sub(1)).copied().unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Visible {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| self.quantile(share));
-        write!(f, "{} changes, p50 {p50:.0?}, p99 {p99:.0?}, max {max:.0?}", self.0.len())
-    }
-}
-
 /// Registers, changes, drains and deregisters in turn, `changes` in all, each at one of two replicas while the other one is
-/// polled; the lease is the default.
-pub async fn visible(stage: &Stage, changes: u32) -> anyhow::Result<Visible> {
+/// polled; the lease is the default. Tells how long each took from its request on.
+pub async fn visible(stage: &Stage, changes: u32) -> anyhow::Result<Times> {
     let store = Dynamo::in_memory(stage).await?;
     let replicas = replicas::start(stage, store.addr, 2, &[]).await?;
     let mut took = Vec::new();
@@ -72,8 +54,7 @@ pub async fn visible(stage: &Stage, changes: u32) -> anyhow::Result<Visible> {
         // So that changes meet every moment between two looks of the other.
         sleep(Duration::from_millis(fastrand::u64(0..200))).await;
     }
-    took.sort();
-    Ok(Visible(took))
+    Ok(Times::new(took))
 }
 
 /// Calls of the store a second with one poller, and with many.

@@ -10,7 +10,7 @@ use e2e::{
     gate::Fault,
     h2::{Frame, H2, flag, kind},
     replicas::Replica,
-    scenario::{fanout, modes, proxyless},
+    scenario::{fanout, modes, proxyless, visible},
     wait::{SOON, until},
     xds::{Delta, EDS, Sotw, connect, delta, refusal, sotw, told},
 };
@@ -40,6 +40,14 @@ fn a_change_reaches_a_thousand_streams_within_a_second() {
     alone("a_change_reaches_a_thousand_streams_within_a_second", async |stage| {
         let plan = fanout::Plan { connections: 20, streams: 50, wants: 10, changes: 10 };
         println!("{}", fanout::play(stage, plan).await?);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_registered_is_in_an_envoy_within_a_second() {
+    alone("what_is_registered_is_in_an_envoy_within_a_second", async |stage| {
+        println!("{}", visible::play(stage, 20).await?);
         Ok(())
     });
 }
