@@ -1,5 +1,7 @@
 //! One Envoy for each way of asking, all on the same two replicas: after each thing that happens to a service all of them
 //! have what the registry tells, and while somebody is healthy no request fails.
+//!
+//! One of them knows a single address, of a load balancer before both replicas, as many an operator would have it.
 
 use std::{fmt, time::Duration};
 
@@ -11,6 +13,7 @@ use tokio::time::Instant;
 use crate::{
     api::Api,
     app::App,
+    balancer::Balancer,
     dynamo::Dynamo,
     envoy::{Envoy, HealthChecks, Mode, Setup},
     load::Load,
@@ -28,7 +31,23 @@ const VISIBLE: Duration = Duration::from_millis(1500);
 const FOUND: Duration = Duration::from_secs(10);
 
 /// All ways of asking.
-pub const MODES: [Mode; 5] = [Mode::Rest(REFRESH), Mode::Sotw, Mode::Delta, Mode::Ads, Mode::DeltaAds];
+const WAYS: [(Mode, Reach); 6] = [
+    (Mode::Rest(REFRESH), Reach::Each),
+    (Mode::Sotw, Reach::Each),
+    (Mode::Delta, Reach::Each),
+    (Mode::Ads, Reach::Each),
+    (Mode::DeltaAds, Reach::Each),
+    (Mode::Ads, Reach::Balanced),
+];
+
+/// How an Envoy finds the replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// It knows all of them, and asks one that says that it is ready.
+    Each,
+    /// It knows one address, behind which they are.
+    Balanced,
+}
 
 /// What was seen.
 #[derive(Debug)]
@@ -57,9 +76,10 @@ impl Play {
     /// All Envoys have what this registry tells.
     async fn all_equal(&mut self, step: &'static str, api: &Api, within: Duration) -> anyhow::Result<()> {
         let start = Instant::now();
-        let each = self.envoys.iter().zip(MODES).map(async |(envoy, mode)| {
-            envoy.until_equal(api, within).await.with_context(|| format!("{step}: {mode:?}"))
-        });
+        let each =
+            self.envoys.iter().zip(WAYS).map(async |(envoy, way)| {
+                envoy.until_equal(api, within).await.with_context(|| format!("{step}: {way:?}"))
+            });
         try_join_all(each).await?;
         self.steps.push((step, start.elapsed()));
         Ok(())
@@ -74,10 +94,12 @@ pub async fn play(stage: &Stage) -> anyhow::Result<Outcome> {
     let apps = try_join_all(["a", "b", "c"].map(|name| App::start(stage, name))).await?;
     let at: Vec<_> = apps.iter().map(App::endpoint).collect();
     let (addrs, services) = (addrs(&replicas), vec![SERVICE.to_owned(), "none".to_owned()]);
-    let setup = |mode| Setup { replicas: addrs.clone(), services: services.clone(), mode, checks: HealthChecks::Off };
-    let envoys = try_join_all(MODES.map(|mode| {
-        let setup = setup(mode);
-        async move { Envoy::set_up(stage, &setup).await.with_context(|| format!("{mode:?}")) }
+    let balancer = Balancer::before(&addrs).await?;
+    let envoys = try_join_all(WAYS.map(|way| {
+        let (mode, reach) = way;
+        let replicas = if reach == Reach::Each { addrs.clone() } else { vec![balancer.addr] };
+        let setup = Setup { replicas, services: services.clone(), mode, checks: HealthChecks::Off };
+        async move { Envoy::set_up(stage, &setup).await.with_context(|| format!("{way:?}")) }
     }));
     let mut play = Play { envoys: envoys.await?, steps: Vec::new() };
 
@@ -123,9 +145,9 @@ pub async fn play(stage: &Stage) -> anyhow::Result<Outcome> {
         envoy.set_clusters(&services)?;
     }
     play.all_equal("the cluster removed and added", &replicas[0].api, VISIBLE + REFRESH).await?;
-    for (envoy, mode) in play.envoys.iter().zip(MODES) {
+    for (envoy, way) in play.envoys.iter().zip(WAYS) {
         let refused = envoy.sum("update_rejected").await?;
-        ensure!(refused == 0, "{mode:?}: {refused} answers were refused");
+        ensure!(refused == 0, "{way:?}: {refused} answers were refused");
     }
     Ok(Outcome { steps: play.steps, requests: report.ok() })
 }
