@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::{api::Api, http, place, process::Process, programs, python::ENVOY, stage::Stage, wait};
 
-pub use bootstrap::{HealthChecks, Mode};
+pub use bootstrap::{Guards, HealthChecks, Mode};
 
 /// How one is set up.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct Setup {
     pub mode: Mode,
     /// Of the hosts.
     pub checks: HealthChecks,
+    /// What else it does about a host that fails.
+    pub guards: Guards,
 }
 
 /// A running Envoy, for most tests with one cluster, of the service's name.
@@ -87,7 +89,11 @@ impl Envoy {
         checks: HealthChecks,
     ) -> anyhow::Result<Self> {
         let services = vec![service.to_owned()];
-        Self::set_up(stage, &Setup { replicas: vec![api], services, mode: Mode::Rest(refresh), checks }).await
+        Self::set_up(
+            stage,
+            &Setup { replicas: vec![api], services, mode: Mode::Rest(refresh), checks, guards: Guards::default() },
+        )
+        .await
     }
 
     /// Starts one of this setup.
@@ -104,8 +110,13 @@ impl Envoy {
         ensure!(changed != text, "it names no registry at sds-api:8080");
         let changed =
             changed.replace("port_value: 9901", "port_value: 0").replace("port_value: 10000", "port_value: 0");
-        let setup =
-            Setup { replicas: vec![api], services: vec!["web".to_owned()], mode: Mode::Ads, checks: HealthChecks::Off };
+        let setup = Setup {
+            replicas: vec![api],
+            services: vec!["web".to_owned()],
+            mode: Mode::Ads,
+            checks: HealthChecks::Off,
+            guards: Guards::default(),
+        };
         Self::run(stage, &setup, PathBuf::new(), changed).await
     }
 

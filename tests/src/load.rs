@@ -17,7 +17,7 @@ use reqwest::Client;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::{http, wait};
@@ -29,6 +29,8 @@ pub struct Report {
     pub answered: BTreeMap<String, u64>,
     /// All others, by what went wrong.
     pub failed: BTreeMap<String, u64>,
+    /// When the first and the last of those ended.
+    pub failing: Option<[Instant; 2]>,
 }
 
 impl Report {
@@ -40,6 +42,11 @@ impl Report {
     /// How many were not.
     pub fn failures(&self) -> u64 {
         self.failed.values().sum()
+    }
+
+    /// From the first failure to the last.
+    pub fn failing_for(&self) -> Duration {
+        self.failing.map_or(Duration::ZERO, |[first, last]| last - first)
     }
 }
 
@@ -127,10 +134,14 @@ async fn one(client: Client, url: String, report: Arc<Mutex<Report>>) {
     };
     let outcome = outcome.await;
     let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = match outcome {
-        Ok((status, name)) if status == 200 => report.answered.entry(name.trim().to_owned()).or_default(),
-        Ok((status, text)) => report.failed.entry(format!("{url}: {status}: {text}")).or_default(),
-        Err(error) => report.failed.entry(format!("{error:#}")).or_default(),
-    };
-    *count += 1;
+    if let Ok((status, name)) = &outcome
+        && *status == 200
+    {
+        *report.answered.entry(name.trim().to_owned()).or_default() += 1;
+        return;
+    }
+    let why = outcome.map_or_else(|error| format!("{error:#}"), |(status, text)| format!("{url}: {status}: {text}"));
+    *report.failed.entry(why).or_default() += 1;
+    let now = Instant::now();
+    report.failing.get_or_insert([now; 2])[1] = now;
 }

@@ -8,6 +8,7 @@ pub mod deaths;
 pub mod deploy;
 pub mod fanout;
 pub mod flap;
+pub mod kill9;
 pub mod loris;
 pub mod modes;
 pub mod outage;

@@ -11,6 +11,7 @@ mod fanout;
 mod flap;
 pub mod floor;
 pub mod footprint;
+mod kill9;
 mod loris;
 mod nginx;
 mod outage;
@@ -42,6 +43,7 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "fanout" => fanout::run().await,
         "flap" => flap::run().await,
         "footprint" => footprint::run().await,
+        "kill9" => kill9::run().await,
         "loris" => loris::run().await,
         "outage" => outage::run().await,
         "poison" => poison::run().await,
@@ -55,7 +57,7 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "storedeath" => storedeath::death().await,
         "visible" => visible::run().await,
         _ => bail!(
-            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, emulators, fanout, flap, footprint, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath, visible"
+            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, emulators, fanout, flap, footprint, kill9, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath, visible"
         ),
     }
 }

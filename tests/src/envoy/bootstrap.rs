@@ -1,5 +1,6 @@
-//! The configuration of the Envoy under test: one listener, an EDS cluster for each service, no retries and, unless
-//! a test wants them, no health checks of its own, so that whatever the registry does badly reaches the client.
+//! The configuration of the Envoy under test: one listener, an EDS cluster for each service and, unless a test wants them,
+//! no health checks of its own, no retries and no outlier detection, so that whatever the registry does badly reaches the
+//! client.
 //!
 //! Of several replicas of the registry those are polled that say that they are ready, as an operator would have it.
 
@@ -36,6 +37,15 @@ pub enum HealthChecks {
     IgnoredOnRemoval,
 }
 
+/// What Envoy does about a host that fails, without being told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Guards {
+    /// It leaves a host alone that fails several times in a row.
+    pub outliers: bool,
+    /// It tries another host.
+    pub retries: bool,
+}
+
 /// A bootstrap whose ports are free ones. The listener leads to the first service.
 pub fn json(setup: &Setup, clusters: &Path) -> Value {
     let mut dynamic = json!({"cds_config": {"resource_api_version": "V3", "path_config_source": {"path": clusters}}});
@@ -53,7 +63,7 @@ pub fn json(setup: &Setup, clusters: &Path) -> Value {
                 "address": socket("127.0.0.1", 0),
                 "filter_chains": [{"filters": [{
                     "name": "envoy.filters.network.http_connection_manager",
-                    "typed_config": connection_manager(first),
+                    "typed_config": connection_manager(first, setup.guards),
                 }]}],
             }],
             "clusters": [registry(setup)],
@@ -116,6 +126,17 @@ fn eds(service: &str, setup: &Setup) -> Value {
         cluster["health_checks"] = health_check("/health");
         cluster["ignore_health_on_host_removal"] = json!(setup.checks == HealthChecks::IgnoredOnRemoval);
     }
+    if setup.guards.outliers {
+        cluster["outlier_detection"] = json!({
+            "consecutive_5xx": 3,
+            "consecutive_local_origin_failure": 3,
+            "split_external_local_origin_errors": true,
+            "interval": "1s",
+            "base_ejection_time": "10s",
+            // Of a service of three one is more than the default lets go.
+            "max_ejection_percent": 50,
+        });
+    }
     cluster
 }
 
@@ -154,7 +175,21 @@ fn health_check(path: &str) -> Value {
     }])
 }
 
-fn connection_manager(service: &str) -> Value {
+fn connection_manager(service: &str, guards: Guards) -> Value {
+    let mut route = json!({"cluster": service, "timeout": "5s"});
+    if guards.retries {
+        route["retry_policy"] = json!({
+            "retry_on": "connect-failure,refused-stream,reset",
+            "num_retries": 2,
+            "host_selection_retry_max_attempts": 5,
+            "retry_host_predicate": [{
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+                },
+            }],
+        });
+    }
     json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "in",
@@ -162,7 +197,7 @@ fn connection_manager(service: &str) -> Value {
         "route_config": {"validate_clusters": false, "virtual_hosts": [{
             "name": "all",
             "domains": ["*"],
-            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": service, "timeout": "5s"}}],
+            "routes": [{"match": {"prefix": "/"}, "route": route}],
         }]},
         "http_filters": [{
             "name": "envoy.filters.http.router",

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::crowd::{Crowd, REFRESH, Story, WEB, has_all};
 use crate::{
     dynamo::Dynamo,
-    envoy::{Envoy, HealthChecks, Mode, Setup},
+    envoy::{Envoy, Guards, HealthChecks, Mode, Setup},
     replicas::{Replica, TABLE},
     stage::Stage,
     wait::{SOON, throughout, until},
@@ -116,7 +116,13 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
 fn setup(crowd: &Crowd) -> Setup {
     let mut services = crowd.expected.services();
     services.sort_by_key(|service| service != WEB);
-    Setup { replicas: Vec::new(), services, mode: Mode::Rest(REFRESH), checks: HealthChecks::Off }
+    Setup {
+        replicas: Vec::new(),
+        services,
+        mode: Mode::Rest(REFRESH),
+        checks: HealthChecks::Off,
+        guards: Guards::default(),
+    }
 }
 
 /// Waits until the table has everybody again.

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 
 use crate::{
     app::App,
-    envoy::{Envoy, HealthChecks, Mode, Setup},
+    envoy::{Envoy, Guards, HealthChecks, Mode, Setup},
     fleet::{Fleet, Spec},
     load::Load,
     replicas::{self, Replica},
@@ -101,7 +101,13 @@ impl Crowd {
         replicas::agree(replicas, WEB, size.apps, SOON).await?;
 
         let services: Vec<_> = std::iter::once(WEB.to_owned()).chain((0..size.services).map(service)).collect();
-        let setup = Setup { replicas: addrs.clone(), services, mode: Mode::Rest(REFRESH), checks: HealthChecks::Off };
+        let setup = Setup {
+            replicas: addrs.clone(),
+            services,
+            mode: Mode::Rest(REFRESH),
+            checks: HealthChecks::Off,
+            guards: Guards::default(),
+        };
         let envoys = try_join_all((0..ENVOYS).map(|_| Envoy::set_up(stage, &setup))).await?;
         let expected = Expected::fleet(&fleet);
         apps.iter().for_each(|(app, _)| expected.add(WEB, &app.endpoint()));

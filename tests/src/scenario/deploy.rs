@@ -121,7 +121,7 @@ impl Outcome {
     /// No request failed, every task has served, and each of the replaced left in the right order, by itself, when
     /// another had become healthy.
     pub fn lost_nothing(&self, plan: &Plan) -> anyhow::Result<()> {
-        let Report { failed, answered } = &self.report;
+        let Report { failed, answered, .. } = &self.report;
         ensure!(failed.is_empty(), "{} answered, {} failed: {failed:?}", self.report.ok(), self.report.failures());
         let replaced = plan.tasks * plan.rounds;
         ensure!(self.tasks.len() == replaced + plan.tasks, "there were {} tasks in all", self.tasks.len());

@@ -15,7 +15,7 @@ use crate::{
     app::App,
     balancer::Balancer,
     dynamo::Dynamo,
-    envoy::{Envoy, HealthChecks, Mode, Setup},
+    envoy::{Envoy, Guards, HealthChecks, Mode, Setup},
     load::Load,
     replicas::{self, Replica, addrs},
     stage::Stage,
@@ -98,7 +98,8 @@ pub async fn play(stage: &Stage) -> anyhow::Result<Outcome> {
     let envoys = try_join_all(WAYS.map(|way| {
         let (mode, reach) = way;
         let replicas = if reach == Reach::Each { addrs.clone() } else { vec![balancer.addr] };
-        let setup = Setup { replicas, services: services.clone(), mode, checks: HealthChecks::Off };
+        let setup =
+            Setup { replicas, services: services.clone(), mode, checks: HealthChecks::Off, guards: Guards::default() };
         async move { Envoy::set_up(stage, &setup).await.with_context(|| format!("{way:?}")) }
     }));
     let mut play = Play { envoys: envoys.await?, steps: Vec::new() };

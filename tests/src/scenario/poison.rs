@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::Api,
-    envoy::{Envoy, HealthChecks, Mode, Setup},
+    envoy::{Envoy, Guards, HealthChecks, Mode, Setup},
     stage::Stage,
     table::{Table, good_row, n},
     wait::{SOON, until},
@@ -71,6 +71,7 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
             services: polled.iter().map(ToString::to_string).collect(),
             mode: Mode::Rest(REFRESH),
             checks: HealthChecks::Off,
+            guards: Guards::default(),
         },
     )
     .await?;

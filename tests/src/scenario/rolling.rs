@@ -15,7 +15,7 @@ use super::{
 use crate::{
     dynamo::Dynamo,
     ecs::{Ecs, Settings},
-    envoy::{Envoy, HealthChecks, Mode, Setup},
+    envoy::{Envoy, Guards, HealthChecks, Mode, Setup},
     fleet::{Fleet, Spec},
     load::{Load, Mix},
     replicas::{self, Replica, addrs},
@@ -48,7 +48,7 @@ pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Resu
     ];
     let envoys = kinds.map(|(mode, checks)| {
         let services = [SERVICE, OTHERS].map(str::to_owned).into();
-        let setup = Setup { replicas: addrs.clone(), services, mode, checks };
+        let setup = Setup { replicas: addrs.clone(), services, mode, checks, guards: Guards::default() };
         async move { Envoy::set_up(stage, &setup).await }
     });
     let envoys = try_join_all(envoys).await?;

@@ -16,7 +16,7 @@ use super::replicas::VISIBLE;
 use crate::{
     api::Api,
     dynamo::Dynamo,
-    envoy::{Envoy, HealthChecks, Mode, Setup},
+    envoy::{Envoy, Guards, HealthChecks, Mode, Setup},
     push::Push,
     replicas,
     stage::Stage,
@@ -135,7 +135,13 @@ struct Watched(Envoy);
 impl Watched {
     async fn start(stage: &Stage, at: SocketAddr) -> anyhow::Result<Self> {
         let services = vec![SERVICE.to_owned()];
-        let setup = Setup { replicas: vec![at], services, mode: Mode::DeltaAds, checks: HealthChecks::Off };
+        let setup = Setup {
+            replicas: vec![at],
+            services,
+            mode: Mode::DeltaAds,
+            checks: HealthChecks::Off,
+            guards: Guards::default(),
+        };
         Ok(Self(Envoy::set_up(stage, &setup).await?))
     }
 

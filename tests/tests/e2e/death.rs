@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use e2e::scenario::deaths::{self, Seen};
+use e2e::scenario::{
+    deaths::{self, Seen},
+    kill9::{self, Plan},
+};
 
 use crate::alone;
 
@@ -12,6 +15,14 @@ fn deaths_and_hangs_are_seen_in_time() {
         for Seen { case, became, took, bound, back } in deaths::play(stage, Duration::ZERO).await? {
             println!("{case}: {became}, {took:.1?} of {bound:?}, back after {back:.1?}");
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_task_that_is_killed_costs_little_where_envoy_is_set_up_for_it() {
+    alone("a_task_that_is_killed_costs_little_where_envoy_is_set_up_for_it", async |stage| {
+        println!("{}", kill9::play(stage, Plan { kills: 2, rate: 40 }).await?);
         Ok(())
     });
 }
