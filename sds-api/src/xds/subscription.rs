@@ -176,8 +176,11 @@ impl Subscription {
             if name == WILDCARD {
                 self.wild = false;
                 self.names.retain(|_, entry| entry.named);
-            } else {
+            } else if !self.wild {
                 self.names.remove(name.as_str());
+            } else if let Some(entry) = self.names.get_mut(name.as_str()).filter(|entry| entry.named) {
+                // Its client cannot know whether the wildcard has it too: the push says it, one way or the other.
+                *entry = Entry::default();
             }
         }
         let star = come.iter().any(|name| name == WILDCARD);

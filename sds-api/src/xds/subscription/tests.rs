@@ -1,5 +1,8 @@
-//! The protocol's rules, one by one, in both variants. Names in brackets are the tests of go-control-plane that check the
-//! same rule on its server.
+//! The protocol's rules: for endpoints as a table; here what requests turn out to be, the bounds, and the types of which all
+//! can be asked for. Names in brackets are the tests of go-control-plane that check the same.
+
+mod rules;
+mod table;
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -79,149 +82,25 @@ fn sent(heard: Heard, text: &str) -> (Heard, String) {
     (heard, text.to_owned())
 }
 
-/// [TestSotwServer: response handled, TestLinearInitialResources]
+/// What is counted and listed of a client.
 #[test]
-fn a_subscription_is_answered_also_for_what_does_not_exist() {
+fn a_request_is_a_wish_or_an_answer_and_an_answer_counts_once() {
     let mut story = Story::default();
-    assert_eq!(story.change("a").ask("a none", ""), sent(Heard::Asked, "1: a none"));
-    assert_eq!(story.ask("a none", "1"), sent(Heard::Accepted, ""));
-    let mut story = Story::default();
-    assert_eq!(story.change("a").delta("a none", "", ""), sent(Heard::Asked, "1: a none"));
-    assert_eq!(story.delta("", "", "1"), sent(Heard::Accepted, ""));
-}
-
-/// [TestWatchClosed, TestLinearBasic, TestLinearDeltaMultiResourceUpdates]
-#[test]
-fn a_change_is_sent_once_and_alone() {
-    let mut story = Story::default();
-    story.ask("a b", "");
-    story.ask("a b", "1");
-    assert_eq!(story.change("b").pushed(), "2: b");
-    assert_eq!(story.change("unwanted").pushed(), "");
-    assert_eq!(story.ask("a b", "2"), sent(Heard::Accepted, ""));
-    let mut story = Story::default();
-    story.delta("a b", "", "");
-    assert_eq!(story.change("b").pushed(), "2: b");
-    assert_eq!(story.change("unwanted").pushed(), "");
-}
-
-/// [TestStaleNonce]
-#[test]
-fn a_request_for_an_older_response_is_ignored() {
-    let mut story = Story::default();
-    story.ask("a", "");
-    story.ask("a", "1");
-    assert_eq!(story.change("a").pushed(), "2: a");
-    assert_eq!(story.ask("a b", "1"), sent(Heard::Stale, ""));
-    assert_eq!(story.ask("a b", "0"), sent(Heard::Stale, ""));
-    assert_eq!(story.ask("a b", "no number"), sent(Heard::Stale, ""));
-    assert_eq!(story.ask("a b", "2"), sent(Heard::Accepted, "3: b"));
-}
-
-/// [TestDeltaResponseHandlersWildcard: stale nonce]: in delta the names count all the same.
-#[test]
-fn in_delta_names_count_whatever_response_a_request_answers() {
-    let mut story = Story::default();
-    story.delta("a", "", "");
-    assert_eq!(story.change("a").pushed(), "2: a");
-    assert_eq!(story.delta("b", "", "1"), sent(Heard::Asked, "3: b"));
-    assert_eq!(story.delta("", "", "1"), sent(Heard::Stale, ""));
-}
-
-/// A NACK that is answered with the same content makes a storm.
-#[test]
-fn what_was_refused_is_sent_again_only_when_it_changes() {
-    let mut story = Story::default();
-    story.ask("a b", "");
-    assert_eq!(story.refuse("a b", "1"), sent(Heard::Refused, ""));
-    assert_eq!(story.refuse("a b", "1"), sent(Heard::Stale, ""), "told twice");
-    assert_eq!(story.change("a").pushed(), "2: a");
-    let mut story = Story::default();
-    story.delta("a b", "", "");
-    assert_eq!(story.delta_of("", "", "1", &BTreeMap::new(), true), sent(Heard::Refused, ""));
-    assert_eq!(story.change("a").pushed(), "2: a");
-}
-
-#[test]
-fn a_refusal_that_asks_for_more_gets_only_that() {
-    let mut story = Story::default();
-    story.ask("a", "");
-    assert_eq!(story.refuse("a b", "1"), sent(Heard::Refused, "2: b"));
-    let mut story = Story::default();
-    story.delta("a", "", "");
-    assert_eq!(story.delta_of("b", "", "1", &BTreeMap::new(), true), sent(Heard::Refused, "2: b"));
-}
-
-/// [TestRequestResourceNames, TestLinearWatchTwo]
-#[test]
-fn a_new_name_is_sent_without_the_others() {
-    let mut story = Story::default();
-    story.ask("a", "");
-    assert_eq!(story.ask("a", "1"), sent(Heard::Accepted, ""));
-    assert_eq!(story.ask("a b", "1"), sent(Heard::Asked, "2: b"));
-    let mut story = Story::default();
-    story.delta("a", "", "");
-    assert_eq!(story.delta("b", "", "1"), sent(Heard::Accepted, "2: b"));
-}
-
-/// [TestSubscriptionsThroughUnsubscribe, TestLinearDeltaResourceDelete]
-#[test]
-fn a_name_that_went_is_not_sent_and_one_that_comes_back_is() {
-    let mut story = Story::default();
-    story.ask("a b", "");
-    assert_eq!(story.ask("b", "1"), sent(Heard::Accepted, ""));
-    assert_eq!(story.change("a").pushed(), "");
-    assert_eq!(story.ask("a b", "1"), sent(Heard::Asked, "2: a"));
-    assert_eq!(story.ask("", "2"), sent(Heard::Accepted, ""));
-    assert_eq!((story.change("b").pushed().as_str(), story.it.names.len()), ("", 0));
-    let mut story = Story::default();
-    story.delta("a b", "", "");
-    assert_eq!(story.delta("", "a", "1"), sent(Heard::Accepted, ""));
-    assert_eq!(story.change("a").pushed(), "");
-    assert_eq!(story.delta("a", "", "1"), sent(Heard::Asked, "2: a"));
-    assert_eq!(story.delta("a", "a", "2"), sent(Heard::Accepted, "3: a"), "gone and back in one breath");
-}
-
-/// "The server must send a resource that the client subscribes to, even if it believes that the client has it."
-#[test]
-fn who_asks_again_for_what_it_has_gets_it_again() {
-    let mut story = Story::default();
-    story.delta("a", "", "");
-    story.delta("", "", "1");
-    assert_eq!(story.delta("a", "", "1"), sent(Heard::Asked, "2: a"));
-    // An Envoy that took a cluster away and added it in one breath says the same as before.
-    let mut story = Story::default();
-    story.ask("a b", "");
+    assert_eq!(story.ask("a b", ""), sent(Heard::Asked, "1: a b"));
     assert_eq!(story.ask("a b", "1"), sent(Heard::Accepted, ""));
     assert_eq!(story.ask("a b", "1"), sent(Heard::Asked, "2: a b"));
-    assert_eq!(story.ask("a b", "2"), sent(Heard::Accepted, ""), "that was the answer to it");
-}
-
-/// [TestLinearDeltaExistingResources: initial_resource_versions]
-#[test]
-fn what_a_client_holds_from_before_is_not_sent_if_it_is_current() {
+    assert_eq!(story.ask("a b c", "1"), sent(Heard::Stale, ""));
+    assert_eq!(story.refuse("a b", "2"), sent(Heard::Refused, ""));
+    assert_eq!(story.refuse("a b", "2"), sent(Heard::Stale, ""), "told twice");
+    let refused = |story: &mut Story| story.delta_of("", "", "1", &BTreeMap::new(), true);
     let mut story = Story::default();
-    story.change("a").change("b").change("b");
-    let held = [("a", 1), ("b", 1), ("c", 0)].map(|(name, n)| (name.to_owned(), version(n).to_string())).into();
-    assert_eq!(story.delta_of("a b c d", "", "", &held, false), sent(Heard::Asked, "1: b d"));
+    assert_eq!(story.delta("a", "", ""), sent(Heard::Asked, "1: a"));
+    assert_eq!(refused(&mut story), sent(Heard::Refused, ""));
+    assert_eq!(refused(&mut story), sent(Heard::Stale, ""), "told twice");
     assert_eq!(story.change("a").pushed(), "2: a");
-}
-
-/// State of the world has no versions of single resources: a new stream is answered in full.
-#[test]
-fn a_stream_that_begins_anew_is_answered_in_full() {
-    let mut story = Story::default();
-    story.ask("a b", "");
-    story.ask("a b", "1");
-    assert_eq!(story.ask("a b", ""), sent(Heard::Asked, "2: a b"));
-}
-
-#[test]
-fn names_that_are_said_twice_count_once() {
-    let mut story = Story::default();
-    assert_eq!(story.ask("a a b a", ""), sent(Heard::Asked, "1: a b"));
-    assert_eq!(story.ask("b a b", "1"), sent(Heard::Accepted, ""));
-    assert_eq!(story.delta("c c", "", ""), sent(Heard::Asked, "2: c"));
+    assert_eq!(story.delta("b", "", "1"), sent(Heard::Asked, "3: b"), "its names count");
+    assert_eq!(story.delta("", "", "1"), sent(Heard::Stale, ""));
+    assert_eq!(story.delta("", "", "3"), sent(Heard::Accepted, ""));
 }
 
 #[test]
@@ -249,7 +128,7 @@ fn the_version_is_that_of_all_that_is_wanted() {
     assert_ne!(of("a bb"), of("a"));
 }
 
-/// [TestLinearGetAllResources]: of listeners and clusters, what a response leaves out is gone.
+/// [TestLinearSotwWatches: watches return full state for types requesting it]: of listeners and clusters, what a response leaves out is gone.
 #[test]
 fn where_all_must_be_told_all_is_and_what_there_is_not_is_none() {
     let mut it = Subscription::default();
@@ -267,7 +146,7 @@ fn wild() -> Story {
     Story { wildcards: true, ..Story::default() }
 }
 
-/// [TestWildcardRequestDifferentNonceFromSotw, TestDeltaWildcardSubscriptions]
+/// [TestSotwSubscriptions: legacy mode, TestDeltaResponseHandlersWildcard, TestLinearDeltaWildcard]
 #[test]
 fn who_names_nothing_at_first_wants_all_and_is_answered_also_if_there_is_nothing() {
     let mut story = wild();
@@ -281,7 +160,7 @@ fn who_names_nothing_at_first_wants_all_and_is_answered_also_if_there_is_nothing
     assert_eq!(story.change("a").pushed(), "2: a");
 }
 
-/// [TestLinearDeltaWildcard: resource removed]
+/// [TestLinearDeltaMultiResourceUpdates: wildcard update/delete]
 #[test]
 fn what_there_is_not_any_more_is_told_once() {
     let mut story = wild();
@@ -295,6 +174,7 @@ fn what_there_is_not_any_more_is_told_once() {
     assert_eq!(story.pushed(), "2: a");
 }
 
+/// [TestSotwSubscriptions: new wildcard mode from start]
 #[test]
 fn who_has_named_something_and_names_nothing_wants_nothing() {
     let mut story = wild();
@@ -304,6 +184,7 @@ fn who_has_named_something_and_names_nothing_wants_nothing() {
     assert_eq!(story.ask("*", "1"), sent(Heard::Asked, "2: a b"));
 }
 
+/// [TestDeltaWildcardSubscriptions: * subscription/unsubscription support]
 #[test]
 fn a_wildcard_goes_and_names_stay() {
     let mut story = wild();
@@ -321,11 +202,14 @@ fn who_wants_all_is_not_sent_what_it_holds_and_hears_what_is_gone() {
     assert_eq!(story.delta_of("", "", "", &held, false), sent(Heard::Asked, "1: -c b"));
 }
 
-/// Of endpoints all cannot be asked for.
+/// Whether it is to keep that, a client cannot know. [TestDeltaWildcardSubscriptions: resource specific subscriptions while
+/// using wildcard, TestDeltaSubscriptions]
 #[test]
-fn where_there_is_no_wildcard_a_star_is_a_name() {
-    let mut story = Story::default();
-    assert_eq!(story.change("a").ask("", ""), sent(Heard::Asked, ""));
-    assert_eq!(story.ask("*", ""), sent(Heard::Asked, "1: *"));
-    assert_eq!(story.delta("*", "", ""), sent(Heard::Asked, "2: *"));
+fn of_a_name_that_goes_beside_a_wildcard_it_is_told_whether_the_wildcard_has_it() {
+    let mut story = wild();
+    story.change("a").delta("* a none", "", "");
+    assert_eq!(story.delta("", "a", "1"), sent(Heard::Accepted, "2: a"));
+    assert_eq!(story.delta("", "none", "2"), sent(Heard::Accepted, "3: -none"));
+    assert_eq!(story.delta("", "a none other", "3"), sent(Heard::Accepted, ""), "it had not named them");
+    assert_eq!(story.change("a").pushed(), "4: a");
 }
