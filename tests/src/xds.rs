@@ -62,6 +62,13 @@ impl Sotw {
 }
 
 impl Delta {
+    /// A stream of endpoints alone.
+    pub async fn endpoints(channel: &Channel) -> anyhow::Result<Self> {
+        let (requests, said) = mpsc::channel(16);
+        let mut client = EndpointDiscoveryServiceClient::new(channel.clone());
+        Ok(Self { requests, responses: client.delta_endpoints(spoken(said)).await?.into_inner() })
+    }
+
     /// An aggregated stream.
     pub async fn aggregated(channel: &Channel) -> anyhow::Result<Self> {
         let (requests, said) = mpsc::channel(16);
@@ -91,6 +98,17 @@ impl<Q, S> Stream<Q, S> {
     pub async fn is_silent(&mut self, span: Duration) -> anyhow::Result<()> {
         ensure!(timeout(span, self.responses.message()).await.is_err(), "something came");
         Ok(())
+    }
+
+    /// Says that no more requests come; it ends well, and responses before that are passed over.
+    pub async fn leave(self, within: Duration) -> anyhow::Result<()> {
+        let Self { requests, mut responses } = self;
+        drop(requests);
+        let end = async {
+            while responses.message().await?.is_some() {}
+            anyhow::Ok(())
+        };
+        timeout(within, end).await.context("it goes on")?
     }
 
     /// How it ends; responses before that are passed over.

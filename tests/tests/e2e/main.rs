@@ -6,6 +6,7 @@ mod answers;
 mod attack;
 mod clocks;
 mod config;
+mod conformance;
 mod cookpad;
 mod death;
 mod deploy;

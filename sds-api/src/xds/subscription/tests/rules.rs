@@ -68,7 +68,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         rule: "what was refused is not sent again before it changes",
         source: "NACK, When to send an update",
-        sotw: &[("ask a b", "a b"), ("nack a b", ""), ("nack a b", ""), ("change a", "a")],
+        sotw: &[("ask a b", "a b"), ("ack a b", ""), ("nack a b", ""), ("nack a b", ""), ("change a", "a")],
         delta: &[("ask a b", "a b"), ("nack", ""), ("nack", ""), ("change a", "a")],
     },
     Rule {
@@ -139,6 +139,12 @@ pub const RULES: &[Rule] = &[
                  TestLinearSotwNonWildcard, TestLinearDeltaInitialResourcesVersionSet",
         sotw: &[("ask a b", "a b"), ("ack a b", ""), ("gone", ""), ("back a b", "a b"), ("ack a b", "")],
         delta: &[("ask a b c", "a b c"), ("ack", ""), ("gone", ""), ("change b", ""), ("back a b c d", "b d")],
+    },
+    Rule {
+        rule: "a request without a nonce is of a client that begins anew: it is answered in full",
+        source: "Basic Protocol Overview, Subscribing to Resources",
+        sotw: &[("ask a b", "a b"), ("ack a b", ""), ("ask a b", "a b"), ("ack a b", ""), ("change a", "a")],
+        delta: &[("ask a b", "a b"), ("ack", ""), ("ask a b", "a b"), ("ack", ""), ("change a", "a")],
     },
     Rule {
         rule: "who holds all that it wants is told nothing before something changes",
