@@ -21,4 +21,5 @@ pub mod silence;
 pub mod size;
 pub mod stale;
 pub mod storedeath;
+pub mod streams;
 pub mod visible;

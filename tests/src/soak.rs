@@ -23,6 +23,7 @@ mod silence;
 mod size;
 mod stale;
 mod storedeath;
+mod streams;
 mod visible;
 mod wrk;
 
@@ -55,9 +56,10 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "size" => size::run().await,
         "stale" => stale::run().await,
         "storedeath" => storedeath::death().await,
+        "streams" => streams::run().await,
         "visible" => visible::run().await,
         _ => bail!(
-            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, emulators, fanout, flap, footprint, kill9, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath, visible"
+            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, emulators, fanout, flap, footprint, kill9, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath, streams, visible"
         ),
     }
 }

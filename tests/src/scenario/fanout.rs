@@ -1,23 +1,21 @@
-//! Many discovery streams at once: a change reaches all that want it, what a stream costs the registry, and how soon all are
-//! back when the registry was started anew.
+//! Many discovery streams at once, on every other connection in delta: a change reaches all that want it, what a stream costs the
+//! registry, and how soon all are back when the registry was started anew. Who says what it holds is resent nothing of it.
+
+mod client;
 
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use futures_util::future::try_join_all;
 use serde_json::json;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
-use tonic::transport::Channel;
+use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
     api::Api,
@@ -25,7 +23,6 @@ use crate::{
     replicas::Replica,
     stage::Stage,
     wait::{SOON, until},
-    xds::{Sotw, connect, sotw},
 };
 
 /// All services; each stream wants some of them.
@@ -57,6 +54,10 @@ pub struct Outcome {
     pub each: u64,
     /// Until all streams were back after a restart.
     pub back: Duration,
+    /// Resources that delta streams held over the restart, and how many of them they were resent.
+    pub held: usize,
+    /// None is promised.
+    pub resent: usize,
 }
 
 impl fmt::Display for Outcome {
@@ -66,17 +67,24 @@ impl fmt::Display for Outcome {
         let at = |nth: usize| reached.get(nth).copied().unwrap_or_default();
         let (half, last) = (at(reached.len() / 2), at(reached.len().saturating_sub(1)));
         write!(f, "a change reached all who want it after {half:.0?} (median), {last:.0?} (longest); ")?;
-        write!(f, "{:.1} KB a stream; all back {:.1?} after a restart", self.each as f64 / 1000.0, self.back)
+        write!(f, "{:.1} KB a stream; all back {:.1?} after a restart, ", self.each as f64 / 1000.0, self.back)?;
+        write!(f, "{} of {} held resources resent", self.resent, self.held)
     }
 }
 
 /// What the streams have seen.
 #[derive(Debug, Default)]
 struct Seen {
+    /// The registry is ready; a load balancer sends it nobody before.
+    ready: AtomicBool,
     /// Streams that were told what they asked for since the last restart.
     begun: AtomicUsize,
     /// Resources that came after that.
     news: AtomicUsize,
+    /// Resources that delta streams said they hold since the last restart.
+    held: AtomicUsize,
+    /// Resources that came again in the version that was held.
+    resent: AtomicUsize,
 }
 
 /// Plays it; an error names what was not kept.
@@ -91,9 +99,10 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
 
     let all = plan.connections * plan.streams;
     let seen = Arc::<Seen>::default();
+    seen.ready.store(true, Ordering::SeqCst);
     let mut clients = JoinSet::new();
     for nth in 0..plan.connections {
-        clients.spawn(client(replica.api.addr, nth, plan, seen.clone()));
+        clients.spawn(client::run(replica.api.addr, nth, plan, seen.clone()));
     }
     counted("all streams to begin", &seen.begun, all, BACK).await?;
     let each = replica.api.process.resident()?[0].saturating_sub(before) / all as u64;
@@ -109,12 +118,20 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
         reached.push(start.elapsed());
     }
 
-    seen.begun.store(0, Ordering::SeqCst);
+    seen.ready.store(false, Ordering::SeqCst);
     replica.api.process.kill().await?;
+    seen.begun.store(0, Ordering::SeqCst);
     let start = Instant::now();
     replica.start_again(stage).await?;
+    replica.ready(SOON).await?;
+    seen.ready.store(true, Ordering::SeqCst);
     counted("all streams to be back", &seen.begun, all, BACK).await?;
-    Ok(Outcome { reached, each, back: start.elapsed() })
+    let back = start.elapsed();
+    let [held, resent] = [&seen.held, &seen.resent].map(|count| count.load(Ordering::SeqCst));
+    let due = (0..plan.connections).filter(|nth| client::is_delta(*nth)).count() * plan.streams * plan.wants;
+    ensure!(held >= due, "{held} resources were held, {due} at least were due");
+    ensure!(resent == 0, "{resent} of {held} held resources were resent");
+    Ok(Outcome { reached, each, back, held, resent })
 }
 
 /// A weight that is new.
@@ -139,30 +156,4 @@ async fn counted(what: &str, count: &AtomicUsize, wanted: usize, within: Duratio
         Ok(())
     })
     .await
-}
-
-/// One connection with its streams, made anew for ever.
-async fn client(addr: std::net::SocketAddr, nth: usize, plan: Plan, seen: Arc<Seen>) {
-    loop {
-        if let Ok(channel) = connect(addr).await {
-            let streams = (0..plan.streams).map(|at| stream(&channel, nth * plan.streams + at, plan.wants, &seen));
-            // The first that ends ends them all: the registry has gone.
-            drop(try_join_all(streams).await);
-        }
-        sleep(Duration::from_millis(fastrand::u64(100..1000))).await;
-    }
-}
-
-async fn stream(channel: &Channel, nth: usize, wants: usize, seen: &Seen) -> anyhow::Result<()> {
-    let wanted: Vec<_> = (0..wants).map(|want| name(wish(nth, want))).collect();
-    let wanted: Vec<_> = wanted.iter().map(String::as_str).collect();
-    let mut stream = Sotw::aggregated(channel).await?;
-    stream.say(sotw(&wanted, "")).await?;
-    let mut response = stream.next(BACK).await.context("the first answer")?;
-    seen.begun.fetch_add(1, Ordering::SeqCst);
-    loop {
-        stream.say(sotw(&wanted, &response.nonce)).await?;
-        response = stream.next(Duration::MAX).await?;
-        seen.news.fetch_add(response.resources.len(), Ordering::SeqCst);
-    }
 }

@@ -8,14 +8,12 @@ use e2e::{
     dynamo::Dynamo,
     envoy::Envoy,
     gate::Fault,
-    h2::{Frame, H2, flag, kind},
     replicas::Replica,
-    scenario::{fanout, modes, proxyless, visible},
+    scenario::{fanout, modes, proxyless, streams, visible},
     wait::{SOON, until},
     xds::{Delta, EDS, Sotw, connect, delta, refusal, sotw, told},
 };
 use envoy_types::pb::envoy::service::endpoint::v3::endpoint_discovery_service_client::EndpointDiscoveryServiceClient;
-use prost::Message;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
@@ -269,91 +267,21 @@ fn what_cannot_be_served_is_said() {
     });
 }
 
-/// A NACK that is answered with the same content comes back, and again.
-#[test]
-fn who_refuses_everything_is_told_each_version_once() {
-    play("who_refuses_everything_is_told_each_version_once", async |stage| {
-        const CHANGES: u32 = 20;
-        let api = Api::start(stage, &[]).await?;
-        let mut stream = Sotw::endpoints(&connect(api.addr).await?).await?;
-        stream.say(sotw(&["web"], "")).await?;
-        for nth in 1..=CHANGES {
-            let told = stream.next(PUSH).await?;
-            for _ in 0..3 {
-                let mut refused = sotw(&["web"], &told.nonce);
-                refused.error_detail = refusal("no");
-                stream.say(refused).await?;
-            }
-            put(&api, "web", nth).await?;
-        }
-        ensure!(told(&stream.next(PUSH).await?.resources)? == [("web".to_owned(), CHANGES as usize)]);
-        stream.is_silent(SILENCE).await?;
-        ensure!(api.metric("sds_xds_nacks_total").await? == f64::from(CHANGES), "each refusal counts once");
-        ensure!(api.metric("sds_xds_responses_total").await? == f64::from(CHANGES + 1));
-        Ok(())
-    });
-}
-
-/// Streams whose clients take nothing of them, and one that wants thousands of names and wants them not, again and again.
 #[test]
 fn bad_company_costs_the_others_nothing() {
     alone("bad_company_costs_the_others_nothing", async |stage| {
-        const NAMES: usize = 3_000;
-        const CHANGES: u32 = 100;
-        const MOST: u64 = 30 << 20;
-        let api = Api::start(stage, &[("SDS_LEASE", "1h")]).await?;
-        let mut deaf = deaf(api.addr, 50).await?;
-        let channel = connect(api.addr).await?;
-        let mut good = Sotw::endpoints(&channel).await?;
-        good.say(sotw(&["web"], "")).await?;
-        let mut nonce = good.next(PUSH).await?.nonce;
-        let before = api.process.resident()?[0];
-        let names: Vec<_> = (0..NAMES).map(|nth| format!("service-{nth}")).collect();
-        let names: Vec<_> = names.iter().map(String::as_str).collect();
-        let fickle = async {
-            let mut stream = Delta::aggregated(&connect(api.addr).await?).await?;
-            for _ in 0..10 {
-                stream.say(delta(&names, &[], "")).await?;
-                let all = stream.next(SOON).await?;
-                ensure!(all.resources.len() == NAMES, "{} resources", all.resources.len());
-                stream.say(delta(&[], &names, &all.nonce)).await?;
-            }
-            Ok(())
+        let plan = streams::Plan {
+            names: 3_000,
+            rounds: 10,
+            deaf: 50,
+            resets: 2_000,
+            messages: 8,
+            changes: 100,
+            memory: 30 << 20,
         };
-        let changes = async {
-            for nth in 1..=CHANGES {
-                let start = Instant::now();
-                put(&api, "web", nth).await?;
-                good.say(sotw(&["web"], &nonce)).await?;
-                nonce = good.next(PUSH).await.with_context(|| format!("change {nth}"))?.nonce;
-                ensure!(start.elapsed() < PUSH, "change {nth} took {:?}", start.elapsed());
-            }
-            Ok(())
-        };
-        tokio::try_join!(fickle, changes)?;
-        ensure!(deaf.until(kind::DATA, SILENCE).await.is_err(), "it took something");
-        let grown = api.process.resident()?[0].saturating_sub(before);
-        ensure!(grown < MOST, "{} MiB more", grown >> 20);
+        println!("{}", streams::play(stage, plan).await?);
         Ok(())
     });
-}
-
-/// A connection whose streams want something and take nothing.
-async fn deaf(addr: std::net::SocketAddr, streams: u32) -> anyhow::Result<H2> {
-    const INITIAL_WINDOW: u16 = 4;
-    let mut client = H2::connect(addr, &[(INITIAL_WINDOW, 0)]).await?;
-    let request = sotw(&["web"], "").encode_to_vec();
-    let length = u32::try_from(request.len())?.to_be_bytes();
-    let message = [&[0], &length[..], &request].concat();
-    let path = "/envoy.service.endpoint.v3.EndpointDiscoveryService/StreamEndpoints";
-    for nth in 0..streams {
-        let stream = 2 * nth + 1;
-        let headers = [("content-type", "application/grpc"), ("te", "trailers")];
-        client.send(&Frame::request(flag::END_HEADERS, stream, "POST", path, &headers)).await?;
-        client.send(&Frame::new(kind::DATA, 0, stream, message.clone())).await?;
-    }
-    client.until(kind::HEADERS, SOON).await?;
-    Ok(client)
 }
 
 #[test]
