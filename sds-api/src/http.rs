@@ -7,6 +7,7 @@
 mod admin;
 mod body;
 mod clients;
+mod drain;
 mod eds;
 mod events;
 mod explain;
@@ -45,7 +46,9 @@ use tower::ServiceExt;
 pub use peer::Peer;
 pub use rate::Rates;
 
-use crate::{address::AddressPolicy, error::ApiError, metrics::Metrics, registry::Registry, route::Route, xds};
+use crate::{
+    address::AddressPolicy, drains::Drains, error::ApiError, metrics::Metrics, registry::Registry, route::Route, xds,
+};
 use rate::Kind;
 
 /// What handlers work with.
@@ -57,6 +60,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Discovery streams.
     pub discovery: xds::Discovery,
+    /// Who knows of those that drain.
+    pub drains: Drains,
     /// How often a peer may ask.
     pub rates: Rates,
     /// Who may register.
@@ -96,7 +101,7 @@ fn routes(app: Arc<App>) -> Router {
         .route("/v1/services/{service}", get(services::service))
         .route("/v1/services/{service}/instances/{host}", put(native::put).delete(native::delete).get(explain::get))
         .route("/v1/services/{service}/instances/{host}/override", put(operator::put).delete(operator::delete))
-        .route("/v1/services/{service}/instances/{host}/drain", post(native::drain).get(native::later))
+        .route("/v1/services/{service}/instances/{host}/drain", post(native::drain).get(drain::get))
         .route("/v1/snapshot", get(snapshot::get))
         .route("/v1/clients", get(clients::get))
         .route("/v1/events", get(events::get))
@@ -134,7 +139,7 @@ impl Http {
     }
 
     /// Answers a request of `peer`; `last` asks the client to close the connection after it.
-    pub async fn answer(&self, mut request: Request<Body>, peer: Peer, last: bool) -> Response {
+    pub async fn answer(&self, request: Request<Body>, peer: Peer, last: bool) -> Response {
         let begun = Instant::now();
         let route = Route::of(request.method(), request.uri().path());
         let id = request_id(&request);
@@ -143,16 +148,10 @@ impl Http {
             tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().clone()));
         let mut response = match self.too_soon(route, request.method(), peer) {
             Some(refusal) => refusal,
-            None => {
-                // Polls do not ask who asks, and an extension costs them an allocation.
-                if !matches!(route, Route::Registration | Route::EdsV2 | Route::EdsV3) {
-                    request.extensions_mut().insert(peer);
-                }
-                match self.routes.clone().oneshot(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                }
-            }
+            None => match peer.asks(self.routes.clone().oneshot(request)).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
         };
         let status = response.status();
         if let Some((method, uri)) = logged {

@@ -18,6 +18,7 @@ mod config;
 #[cfg(test)]
 #[path = "../corpus/play.rs"]
 mod corpus;
+mod drains;
 mod error;
 mod http;
 mod instance;
@@ -165,15 +166,20 @@ impl Server {
             snapshots: config.snapshots(),
         };
         let registry = Registry::start(store, options, metrics.clone());
+        let clients = xds::Clients::default();
+        let every = config.leases().poll() / 2;
+        let drains = drains::Drains::start(registry.clone(), clients.clone(), config.fail_open, every);
         let discovery = xds::Discovery {
             snapshots: registry.snapshots(),
             metrics: metrics.clone(),
-            clients: xds::Clients::default(),
+            clients,
+            pollers: drains.pollers().clone(),
             gateway: config.xds_gateway,
         };
         let app = Arc::new(http::App {
             registry,
             discovery,
+            drains,
             metrics: metrics.clone(),
             rates: http::Rates::new(config.rate_writes, config.rate_reads),
             addresses,

@@ -33,6 +33,7 @@ mod sync;
 mod turns;
 mod voice;
 mod vouching;
+mod witnesses;
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
@@ -49,13 +50,14 @@ pub use lease::Leases;
 pub use operator::Looked;
 pub use snapshot::{Instance, Service, Snapshot, Version};
 pub use sync::Snapshots;
+pub use witnesses::Witnesses;
 
 use crate::{
     address::AddressPolicy,
     instance::{Content, Gone, Key, Origin, Registration, Row, Status},
     keepsake::Kept,
     metrics::Metrics,
-    replica::ReplicaId,
+    replica::{InstanceHash, ReplicaId},
     store::{IN_REQUEST, Store, StoreError, Trouble, Write},
 };
 use doubts::Doubts;
@@ -132,6 +134,7 @@ pub struct Registry {
     turns: Turns,
     commands: mpsc::Sender<Command>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    witnesses: watch::Receiver<Option<Arc<Witnesses>>>,
     events: Events,
 }
 
@@ -145,6 +148,7 @@ impl Registry {
     pub fn start(store: Store, options: Options, metrics: Metrics) -> Self {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (outbox, snapshots) = watch::channel(None);
+        let (heads, witnesses) = watch::channel(None);
         let pulse = Arc::new(Pulse::default());
         let leases = options.leases;
         let own = ReplicaId::random();
@@ -163,10 +167,11 @@ impl Registry {
             events: events.clone(),
             commands: inbox,
             snapshots: outbox,
+            witnesses: heads,
         };
         tokio::spawn(sync.run());
         let turns = Turns::default();
-        Self { store, leases, metrics, pulse, herald, doubts, turns, commands, snapshots, events }
+        Self { store, leases, metrics, pulse, herald, doubts, turns, commands, snapshots, witnesses, events }
     }
 
     /// Tells the other replicas all that is known here, and that this one ends; whether they can know it.
@@ -187,6 +192,16 @@ impl Registry {
     /// What is served, and each change of it.
     pub fn snapshots(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
         self.snapshots.clone()
+    }
+
+    /// Tells the other replicas which draining instances all clients of this one know of.
+    pub fn tell_seen(&self, seen: Vec<InstanceHash>) {
+        self.herald.seen(seen);
+    }
+
+    /// What they said of that; nothing while they cannot be heard.
+    pub fn witnesses(&self) -> Option<Arc<Witnesses>> {
+        self.witnesses.borrow().clone().filter(|_| !self.pulse.is_stale())
     }
 
     /// One service as it is served now: `None` before the first complete read, `Some(None)` if nobody serves it.
@@ -371,6 +386,7 @@ impl Registry {
             heartbeat_ms: millis(self.leases.heartbeat()),
             version: version.to_string(),
             vouched: self.pulse.vouches(),
+            drained: None,
         }
     }
 }

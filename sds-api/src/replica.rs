@@ -1,9 +1,12 @@
 //! What replicas tell each other through the table: which rows one changed, and whom it heard.
 //!
 //! Each replica has one header row, polled by all others, that lists the rows it changed last (the ring) and counts the
-//! pages of heartbeats that it has written (the beat). The header commits both: a page without it is not looked for.
+//! pages of heartbeats that it has written (the beat). The header commits both: a page without it is not looked for. It also
+//! names the draining instances of which all its clients know (drain receipts).
 
-use std::fmt;
+use std::{fmt, hash::Hasher};
+
+use siphasher::sip::SipHasher24;
 
 use crate::instance::Key;
 
@@ -35,6 +38,35 @@ impl fmt::Display for ReplicaId {
     }
 }
 
+/// What names a registration in eight bytes: an ip:port of a service *and* its incarnation, so that nothing that is said of
+/// a former tenant counts for the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceHash(u64);
+
+impl InstanceHash {
+    /// SipHash-2-4 with key 0 of service, 0, ip:port, 0, incarnation.
+    pub fn of(key: &Key, incarnation: u64) -> Self {
+        let mut hash = SipHasher24::new();
+        hash.write(key.service.as_str().as_bytes());
+        hash.write(&[0]);
+        hash.write(key.endpoint.to_string().as_bytes());
+        hash.write(&[0]);
+        hash.write(&incarnation.to_be_bytes());
+        Self(hash.finish())
+    }
+
+    /// As it is written, big-endian.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl From<u64> for InstanceHash {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// A replica's header row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -49,6 +81,8 @@ pub struct Head {
     /// The newest announcements, by number, each with the row that changed; one that cannot be read is left out, which
     /// leaves a hole in the numbers.
     pub ring: Vec<(u64, Key)>,
+    /// Draining instances that none of its clients sends anything to any more, as far as they said.
+    pub seen: Vec<InstanceHash>,
     /// It has stopped, and everything that it heard is written.
     pub bye: bool,
 }
@@ -65,4 +99,15 @@ pub struct PageKey {
     pub beat: u64,
     /// Its part, from 0.
     pub chunk: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_the_same_for_ever() {
+        let key = Key { service: "web".parse().unwrap(), endpoint: "10.0.0.1:80".parse().unwrap() };
+        assert_eq!(InstanceHash::of(&key, 1).number(), 2_509_927_866_233_673_055);
+    }
 }

@@ -21,12 +21,12 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use crate::{metrics::Metrics, registry::Snapshot};
+use crate::{drains::Pollers, metrics::Metrics, registry::Snapshot};
 
 pub use clients::{Client, Clients, Wants};
 pub use service::PREFIX;
 pub use stream::Leaving;
-pub use subscription::Answer;
+pub use subscription::{Answer, Held};
 
 /// What all streams have in common; clones share it.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct Discovery {
     pub metrics: Metrics,
     /// Who holds a stream.
     pub clients: Clients,
+    /// Who asks without one.
+    pub pollers: Pollers,
     /// Where Envoys that ask for all listeners are to listen, if anywhere.
     pub gateway: Option<SocketAddr>,
 }

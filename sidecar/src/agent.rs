@@ -151,7 +151,7 @@ impl Agent {
                         let linger = self.lifecycle.linger();
                         match nth {
                             0 if stopping => tracing::info!("SIGTERM, which ends the process when all is said"),
-                            0 => tracing::info!(?linger, "SIGTERM: draining, then the deregister after the linger"),
+                            0 => tracing::info!(?linger, "SIGTERM: draining, then the deregister after the linger or when all know"),
                             _ => tracing::info!("another SIGTERM: what is left of the linger is skipped"),
                         }
                         if self.lifecycle.sigterm(self.start.elapsed()) {
@@ -290,6 +290,7 @@ impl Agent {
 
     fn answered(&mut self, request: Request, answer: &Answer, sent: Instant) {
         let (before, had_failed) = (self.lifecycle.known(), self.lifecycle.failures());
+        let had_drained = self.lifecycle.drained().is_some();
         self.metrics.call(request.call, answer, sent.elapsed().as_secs_f64());
         self.lifecycle.answer(self.start.elapsed(), answer, fastrand::f64());
         tell::called(&tell::Ended {
@@ -301,6 +302,10 @@ impl Agent {
             endpoint: self.identity.as_ref().map(|identity| identity.endpoint),
             api: self.client.base(),
         });
+        if !had_drained && self.lifecycle.drained().is_some() {
+            let inflight = self.lifecycle.inflight();
+            tracing::info!(?inflight, "everybody knows of the drain: requests in flight may still end");
+        }
         if matches!(answer, Answer::Done(_)) {
             self.metrics.acknowledged.set(clock::unix_ms() as f64 / 1000.0);
         }

@@ -42,8 +42,10 @@ pub struct Config {
     pub places: Places,
     /// One for each service and port, at least one.
     pub instances: Vec<Instance>,
-    /// From the start of the drain to the deregister.
+    /// From the start of the drain to the deregister, at most.
     pub linger: Duration,
+    /// What requests may take that were sent before everybody knew of the drain.
+    pub inflight: Duration,
     /// From SIGTERM to SIGKILL.
     pub stop_timeout: Duration,
     /// Where health and metrics are served, a loopback address.
@@ -132,6 +134,7 @@ impl Config {
             },
             instances,
             linger: options.linger,
+            inflight: options.inflight,
             stop_timeout: options.stop_timeout,
             admin: options.admin_listen,
             log: Log { filter: options.log, json: options.log_format == options::LogFormat::Json },
@@ -191,6 +194,7 @@ impl Config {
     pub fn lifecycle(&self, instance: &Instance) -> Settings {
         Settings {
             linger: self.linger,
+            inflight: self.inflight,
             stop_timeout: self.stop_timeout,
             deregister_after: instance.deregister_after,
             patience: instance.interval + instance.timeout + Duration::from_secs(1),

@@ -10,6 +10,8 @@
 //! The drain begins with SIGTERM, or before it when ECS's metadata says that the task is to stop. In the second case
 //! the process stays when all is said, until SIGTERM comes: an essential container that exits would end the app while
 //! a load balancer still drains it. An app that is dead has nothing to drain.
+//! The registry says when everybody who routes by it knows of the drain; what was sent before that has `inflight` to end, and
+//! the linger need not be waited for. A registry that cannot say so changes nothing.
 //! Heartbeats need a recent probe: a sidecar whose prober is stuck has nothing to vouch for.
 //!
 //! No I/O here: `now` is the time since the start, jitter comes as a number from 0 to 1, the agent makes the calls.
@@ -30,14 +32,18 @@ pub type Elapsed = Duration;
 
 /// How long a DRAINING that does not get through is tried, and a deregister after it.
 const PERSIST: Duration = Duration::from_secs(5);
+/// How soon a registry is asked again whether all know.
+const ASKED_AGAIN: Duration = Duration::from_millis(500);
 /// What is left of the stop timeout for the process to end in, before SIGKILL.
 const RESERVE: Duration = Duration::from_secs(2);
 
 /// What the configuration decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// From the start of the drain to the deregister.
+    /// From the start of the drain to the deregister, at most.
     pub linger: Duration,
+    /// What requests may take that were sent before everybody knew of the drain.
+    pub inflight: Duration,
     /// From SIGTERM to SIGKILL.
     pub stop_timeout: Duration,
     /// How long an unhealthy instance stays registered; `None` is for ever.
@@ -105,6 +111,8 @@ pub struct Lifecycle {
     in_flight: Option<(Call, Elapsed)>,
     /// When what is known must be renewed.
     renew_at: Elapsed,
+    /// When the registry first said that everybody knows of the drain.
+    drained: Option<Elapsed>,
     /// When the last acknowledged call was sent.
     confirmed: Option<Elapsed>,
     registered_once: bool,
@@ -128,6 +136,7 @@ impl Lifecycle {
             last: Sequence { incarnation, seq: 0 },
             in_flight: None,
             renew_at: Duration::ZERO,
+            drained: None,
             confirmed: None,
             registered_once: false,
             retry: retry::Retry::default(),
@@ -201,6 +210,13 @@ impl Lifecycle {
                 self.registered_once |= matches!(call, Call::Register(Health::Healthy));
                 self.confirmed = Some(sent);
                 self.renew_at = self.retry.done(sent, now, told.as_ref(), jitter);
+                match told.as_ref().and_then(|told| told.drained).filter(|_| call == Call::Drain) {
+                    Some(true) => self.drained = self.drained.or(Some(now)),
+                    Some(false) if self.drained.is_none() => {
+                        self.renew_at = self.renew_at.min(sent + ASKED_AGAIN.mul_f64(1.0 - 0.1 * jitter));
+                    }
+                    _ => {}
+                }
             }
             // Whoever owns an address that is left says what becomes of it.
             Answer::Superseded(_) if self.leaves(call) => self.knows(now, Known::Nothing),
@@ -311,14 +327,24 @@ impl Lifecycle {
         self.stage != Stage::Serving
     }
 
+    /// Since when everybody is known to know of the drain.
+    pub fn drained(&self) -> Option<Elapsed> {
+        self.drained
+    }
+
     /// Until when a second owner of the address keeps this one away.
     pub fn conflict_until(&self) -> Option<Elapsed> {
         self.retry.conflict_until
     }
 
-    /// From the start of the drain to the deregister.
+    /// From the start of the drain to the deregister, at most.
     pub fn linger(&self) -> Duration {
         self.settings.linger
+    }
+
+    /// What is waited for once everybody knows.
+    pub fn inflight(&self) -> Duration {
+        self.settings.inflight
     }
 
     /// Calls in a row that did not work.
@@ -351,7 +377,10 @@ impl Lifecycle {
     /// that did not get through may have longer.
     fn leaves_at(&self, since: Elapsed) -> Elapsed {
         match self.known {
-            Known::Draining => since + self.settings.linger,
+            Known::Draining => {
+                let enough = self.drained.map_or(Duration::MAX, |at| at + self.settings.inflight);
+                enough.min(since + self.settings.linger)
+            }
             Known::Nothing => self.removed.unwrap_or(since).min(since) + self.settings.linger,
             _ => since + self.settings.linger.max(PERSIST),
         }

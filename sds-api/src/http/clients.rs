@@ -12,7 +12,7 @@ use super::{Shared, query::Query, table};
 use crate::{
     clock::{Timestamp, spell},
     error::ApiError,
-    xds::{Answer, Client, Wants},
+    xds::{Answer, Client, Held, Wants},
 };
 
 /// As many names of each are listed; a stream may want thousands.
@@ -23,7 +23,7 @@ pub async fn get(State(app): Shared, RawQuery(query): RawQuery, headers: HeaderM
     let query = Query::of(query.as_deref());
     let limit = query.limit(1000)?;
     let service = query.get("service");
-    let wants = |name: &str, wants: &Wants| wants.names.iter().any(|wanted| wanted.as_ref() == name);
+    let wants = |name: &str, wants: &Wants| wants.subscription.held(name) != Held::Unwanted;
     let (clients, open) = app
         .discovery
         .clients
@@ -36,8 +36,9 @@ fn text(clients: &[Client]) -> String {
     let now = Timestamp::now();
     let rows = clients.iter().flat_map(|client| client.wants.iter().map(move |wants| (client, wants)));
     let rows = rows.map(|(client, wants)| {
-        let first = wants.names.first().map_or("", AsRef::as_ref);
-        let more = wants.names.len().saturating_sub(1);
+        let mut names = wants.subscription.names();
+        let first = names.next().map_or("", AsRef::as_ref);
+        let more = names.count();
         [
             shown(&client.node.id),
             shown(&client.node.cluster),
@@ -61,7 +62,7 @@ fn shown(text: &str) -> String {
 }
 
 fn state(wants: &Wants) -> &'static str {
-    match wants.answer {
+    match wants.subscription.answer() {
         Answer::Awaited if wants.version.is_empty() => "asked",
         Answer::Awaited => "told",
         Answer::Accepted => "accepted",
@@ -107,8 +108,8 @@ impl Shown {
     fn of(client: &Client) -> Self {
         let wants = |wants: &Wants| ShownWants {
             kind: wants.kind.name(),
-            names: wants.names.iter().take(NAMES).map(ToString::to_string).collect(),
-            wanted: wants.names.len(),
+            names: wants.subscription.names().take(NAMES).map(ToString::to_string).collect(),
+            wanted: wants.subscription.names().count(),
             version: wants.version.clone(),
             told: (!wants.version.is_empty()).then(|| wants.told.iso()),
             state: state(wants),

@@ -17,8 +17,13 @@ use http::{HeaderValue, Request, StatusCode, header};
 use sds_types::{Invalid, ServiceName};
 use serde::Deserialize;
 
-use super::{App, Shared, body, state};
+use super::{
+    App, Shared, body,
+    peer::{FORWARDED, poller},
+    state,
+};
 use crate::{
+    drains::Reads,
     error::ApiError,
     registry::{Snapshot, Version},
     render::eds_json::{self, Api},
@@ -49,6 +54,7 @@ pub async fn v3(State(app): Shared, request: Request<Body>) -> Result<Response, 
 }
 
 async fn answer(app: &App, request: Request<Body>, api: Api) -> Result<Response, ApiError> {
+    let forwarded = request.headers().get(FORWARDED).cloned();
     let body = body::read(request, body::DISCOVERY_LIMIT).await?;
     let request = parse(&body, api)?;
     let snapshot = app.registry.snapshot().ok_or(ApiError::NotReady)?;
@@ -57,6 +63,10 @@ async fn answer(app: &App, request: Request<Body>, api: Api) -> Result<Response,
     names.dedup();
     if names.is_empty() || names.len() > NAMES {
         return Err(Invalid::new("InvalidNames", "resource_names", format!("1 to {NAMES} names are answered")).into());
+    }
+    let poller = poller(forwarded.as_ref());
+    for service in names.iter().filter_map(|name| snapshot.services.get(name.as_ref())) {
+        app.drains.pollers().answered(poller, Reads::Health, service.name.as_str(), service.version);
     }
     let held = request.version_info.unwrap_or_default();
     Ok(match &names[..] {

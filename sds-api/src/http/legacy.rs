@@ -34,7 +34,7 @@ use form::Form;
 
 /// `POST /v1/registration/{s}`: register or renew.
 pub async fn register(State(app): Shared, Service(service): Service, request: Request<Body>) -> Response {
-    let peer = request.extensions().get::<Peer>().copied();
+    let peer = Peer::asking();
     let boundary = boundary(request.headers());
     let body = match body::read(request, body::WRITE_LIMIT).await {
         Ok(body) => body,

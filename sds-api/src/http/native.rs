@@ -33,7 +33,8 @@ pub async fn put(State(app): Shared, Host(key): Host, request: Request<Body>) ->
 pub async fn drain(State(app): Shared, Host(key): Host, request: Request<Body>) -> Result<Response, ApiError> {
     let body = body::read(request, body::WRITE_LIMIT).await?;
     let said = Said::parse(&body, false)?;
-    let put = app.registry.put(key, said.at, Status::Draining, said.content).await?;
+    let mut put = app.registry.put(key.clone(), said.at, Status::Draining, said.content).await?;
+    put.0.drained = Some(app.drains.are_complete(&key, said.at.incarnation));
     Ok(accepted(&put, &said.ignored))
 }
 

@@ -10,7 +10,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{Extensions, Request, StatusCode, header};
+use http::{Request, StatusCode, header};
 use sds_types::{Invalid, Label, Weight, any_span};
 use serde::Serialize;
 use serde_json::Value;
@@ -35,7 +35,7 @@ const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 /// `PUT .../instances/{ip:port}/override`: lays a word over an instance, in the place of an earlier one.
 pub async fn put(State(app): Shared, Host(key): Host, request: Request<Body>) -> Result<Response, ApiError> {
-    allowed(request.extensions())?;
+    allowed(Peer::asking())?;
     let body = body::read(request, body::WRITE_LIMIT).await?;
     let (mut said, ignored) = parse(&body, Timestamp::now())?;
     said.tenant = standing(&app.registry, &key).await?.row.tenant();
@@ -47,8 +47,8 @@ pub async fn put(State(app): Shared, Host(key): Host, request: Request<Body>) ->
 }
 
 /// `DELETE .../instances/{ip:port}/override`: takes it back; also when there is none.
-pub async fn delete(State(app): Shared, Host(key): Host, request: Request<Body>) -> Result<Response, ApiError> {
-    allowed(request.extensions())?;
+pub async fn delete(State(app): Shared, Host(key): Host) -> Result<Response, ApiError> {
+    allowed(Peer::asking())?;
     standing(&app.registry, &key).await?;
     app.registry.set_override(key.clone(), None).await?;
     tracing::info!(instance = %key, "override taken back");
@@ -56,8 +56,8 @@ pub async fn delete(State(app): Shared, Host(key): Host, request: Request<Body>)
 }
 
 /// Whether the sender may speak as an operator. Who speaks through a proxy may be anybody, and a header may say anything.
-fn allowed(extensions: &Extensions) -> Result<(), ApiError> {
-    match extensions.get::<Peer>() {
+fn allowed(peer: Option<Peer>) -> Result<(), ApiError> {
+    match peer {
         Some(peer) if !peer.hidden && peer.addr.ip().to_canonical().is_loopback() => Ok(()),
         Some(peer) if peer.hidden => Err(ApiError::OperatorOnly("a proxy that does not say for whom it speaks".into())),
         Some(peer) => Err(ApiError::OperatorOnly(peer.addr.ip().to_canonical().to_string())),

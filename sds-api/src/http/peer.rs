@@ -1,5 +1,11 @@
 //! Who sent a request: the TCP peer, or the client that a trusted proxy named by PROXY protocol v2.
-use std::net::SocketAddr;
+
+use std::{future::Future, net::SocketAddr};
+
+use http::{HeaderName, HeaderValue};
+
+use crate::drains::Poller;
+
 /// The sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
@@ -7,4 +13,29 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// Whether this is a trusted proxy that did not say for whom it speaks.
     pub hidden: bool,
+}
+
+tokio::task_local! {
+    // An extension of the request would cost each poll two allocations.
+    static ASKING: Peer;
+}
+
+impl Peer {
+    /// Whose request is answered here.
+    pub fn asking() -> Option<Self> {
+        ASKING.try_with(|peer| *peer).ok()
+    }
+
+    /// Answers a request of this peer.
+    pub fn asks<F: Future>(self, answer: F) -> impl Future<Output = F::Output> {
+        ASKING.scope(self, answer)
+    }
+}
+
+/// Where an Envoy names itself; whatever else may stand there only keeps two pollers apart.
+pub const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The sender of a poll.
+pub fn poller(forwarded: Option<&HeaderValue>) -> Poller<'_> {
+    Poller { forwarded: forwarded.map(HeaderValue::as_bytes), ip: Peer::asking().map(|peer| peer.addr.ip()) }
 }

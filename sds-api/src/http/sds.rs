@@ -12,8 +12,12 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, Request, header};
 
-use super::{Shared, not_modified, path, state};
-use crate::{error::ApiError, render::v1};
+use super::{
+    Shared, not_modified, path,
+    peer::{FORWARDED, poller},
+    state,
+};
+use crate::{drains::Reads, error::ApiError, render::v1};
 
 pub async fn get(
     State(app): Shared,
@@ -30,6 +34,7 @@ pub async fn get(
             Err(error) => ApiError::Invalid(error).into_response(),
         };
     };
+    app.drains.pollers().answered(poller(request.headers().get(FORWARDED)), Reads::List, name, service.version);
     let first = || v1::render(&service, &app.env, app.fail_open);
     let rendered: Arc<v1::Answer> = service.answers.v1(first);
     answer(request.headers(), &rendered, state::of(&app, service.holding(), rendered.fail_open))

@@ -72,7 +72,7 @@ impl Cursors {
                 wanted.own_seen = true;
                 continue;
             }
-            let Head { id, hseq, beat, ring_n, ring, bye } = head;
+            let Head { id, hseq, beat, ring_n, ring, bye, seen: _ } = head;
             match self.read.get(&id) {
                 None => {
                     // One that came while this one ran, and had more to say than a ring holds.
@@ -115,7 +115,7 @@ mod tests {
 
     fn head(id: &ReplicaId, hseq: u64, beat: u64, ring: &[u64]) -> Head {
         let ring: Vec<_> = ring.iter().map(|n| (*n, key(*n))).collect();
-        Head { id: id.clone(), hseq, beat, ring_n: ring.last().map_or(0, |(n, _)| *n), ring, bye: false }
+        Head { id: id.clone(), hseq, beat, ring_n: ring.last().map_or(0, |(n, _)| *n), ring, seen: vec![], bye: false }
     }
 
     fn looked(cursors: &mut Cursors, heads: &[Head]) -> (Vec<u16>, Vec<u64>, bool) {

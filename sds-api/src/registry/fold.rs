@@ -30,11 +30,11 @@ use super::{
     hearers::{Hearer, Hearers},
     judge::{self, Verdict},
     lease::{LeaseClock, Leases},
-    pages::VouchHash,
 };
 use crate::{
     clock::{Now, Timestamp},
     instance::{Content, Key, Order, Row, Status},
+    replica::InstanceHash,
 };
 
 pub use away::Owing;
@@ -71,7 +71,7 @@ pub struct Known {
     /// As the store has it or, if it is owed, as the store will have it.
     pub row: Row,
     /// What names it in pages, made once and not with each heartbeat.
-    hash: VouchHash,
+    hash: InstanceHash,
     /// The store was seen without it, or with an older one.
     pub dirty: bool,
     /// Changed here while the store was away, and not written yet.
@@ -112,16 +112,16 @@ pub struct Fold {
     services: Services,
     /// What many instances say of themselves, once.
     words: HashSet<Arc<str>>,
-    by_hash: HashMap<VouchHash, Key>,
+    by_hash: HashMap<InstanceHash, Key>,
     /// Whom others heard and nobody here knows: the row may come later than the page.
-    strangers: HashMap<VouchHash, Heard>,
+    strangers: HashMap<InstanceHash, Heard>,
     changed: HashSet<ServiceName>,
     owed: HashSet<Key>,
     /// Services with held instances, and how many, as last told.
     holding: HashMap<ServiceName, usize>,
     reads: u64,
     /// Who was heard here since the last flush, and when on the monotonic clock.
-    vouches: HashMap<VouchHash, Duration>,
+    vouches: HashMap<InstanceHash, Duration>,
 }
 
 impl Fold {
@@ -199,7 +199,7 @@ impl Fold {
         let heard = Heard { at: self.clock.now(), by, stalled: self.hearers.stalled(by), wall, seq: row.at.seq };
         let kept = old.filter(|old| old.row.at.incarnation == row.at.incarnation);
         // Of a new incarnation, a page may have told before.
-        let hash = kept.map_or_else(|| VouchHash::of(&row.key, row.at.incarnation), |old| old.hash);
+        let hash = kept.map_or_else(|| InstanceHash::of(&row.key, row.at.incarnation), |old| old.hash);
         let stranger = self.strangers.get(&hash).filter(|_| kept.is_none());
         let stranger = stranger.map(|heard| Heard { seq: row.at.seq, ..*heard });
         let fresh = alive || stranger.is_some_and(|heard| self.since(heard) < self.lease_of(&row));

@@ -12,6 +12,9 @@ use crate::replica::ReplicaId;
 /// A replica that was silent for so long, without a goodbye, is not coming back.
 const DEPARTED: Duration = Duration::from_secs(3600);
 
+/// Clients of a replica that said goodbye are elsewhere after so long, and known there.
+const MOVED: Duration = Duration::from_secs(5);
+
 /// A replica, as signs of life remember it; small, because there is one for each instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hearer(u16);
@@ -43,6 +46,7 @@ pub struct Hearers {
     /// So many flushes without one are a stop.
     patience: Duration,
     cap: Duration,
+    lease: Duration,
     voices: Vec<Voice>,
     by_id: HashMap<ReplicaId, Hearer>,
 }
@@ -50,7 +54,13 @@ pub struct Hearers {
 impl Hearers {
     /// Nobody but this replica.
     pub fn new(leases: Leases) -> Self {
-        Self { patience: 3 * leases.flush(), cap: leases.stall(), voices: Vec::new(), by_id: HashMap::new() }
+        Self {
+            patience: 3 * leases.flush(),
+            cap: leases.stall(),
+            lease: leases.native,
+            voices: Vec::new(),
+            by_id: HashMap::new(),
+        }
     }
 
     /// A replica's header was read.
@@ -126,6 +136,12 @@ impl Hearers {
         self.voice(hearer).map(|voice| &voice.id)
     }
 
+    /// Those who may have clients now: what they do not know of a drain, somebody may not know.
+    pub fn witnesses(&self, now: Duration) -> impl Iterator<Item = &ReplicaId> {
+        let here = move |voice: &&Voice| now.saturating_sub(voice.moved) < if voice.bye { MOVED } else { self.lease };
+        self.voices.iter().filter(here).map(|voice| &voice.id)
+    }
+
     /// How many others speak now.
     pub fn speaking(&self, now: Duration) -> usize {
         self.voices.iter().filter(|voice| !voice.bye && now.saturating_sub(voice.moved) < self.patience).count()
@@ -177,6 +193,17 @@ mod tests {
         assert_eq!(departed(&mut hearers, 9999), []);
         hearers.seen(&dead, 2, false, Duration::from_secs(10_000));
         assert_eq!(departed(&mut hearers, 13_600), [dead]);
+    }
+
+    #[test]
+    fn a_replica_is_asked_about_drains_while_it_may_have_clients() {
+        let mut hearers = Hearers::new(LEASES);
+        let (left, silent) = (ReplicaId::random(), ReplicaId::random());
+        hearers.seen(&left, 1, true, Duration::ZERO);
+        hearers.seen(&silent, 1, false, Duration::ZERO);
+        let witnesses = |at| hearers.witnesses(Duration::from_secs(at)).cloned().collect::<Vec<_>>();
+        assert_eq!([4, 5, 29, 30].map(|at| witnesses(at).len()), [2, 1, 1, 0]);
+        assert_eq!(witnesses(5), [silent]);
     }
 
     #[test]

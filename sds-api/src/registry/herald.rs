@@ -19,12 +19,12 @@ use tokio::{
 
 use super::{
     lease::Leases,
-    pages::{self, VouchHash},
+    pages,
     voice::{Untold, Voice},
 };
 use crate::{
     instance::Key,
-    replica::{PageKey, ReplicaId},
+    replica::{InstanceHash, PageKey, ReplicaId},
     store::{HeadWrite, Store},
 };
 
@@ -32,7 +32,8 @@ use crate::{
 #[derive(Debug)]
 enum Order {
     Announce { key: Key, told: Option<oneshot::Sender<()>> },
-    Flush { heard: Vec<(VouchHash, Duration)>, bye: bool, flushed: oneshot::Sender<bool> },
+    Flush { heard: Vec<(InstanceHash, Duration)>, bye: bool, flushed: oneshot::Sender<bool> },
+    Seen(Vec<InstanceHash>),
 }
 
 /// The way to the task; clones share it.
@@ -81,6 +82,11 @@ impl Herald {
         self.order(key, None);
     }
 
+    /// Tells the others which draining instances all clients of this replica know of.
+    pub fn seen(&self, seen: Vec<InstanceHash>) {
+        let _ = self.orders.send(Order::Seen(seen));
+    }
+
     fn order(&self, key: Key, told: Option<oneshot::Sender<()>>) {
         lock(&self.unannounced).add(key.clone());
         // The task ends only when all of this does.
@@ -111,7 +117,7 @@ impl Herald {
     }
 
     /// Tells the others who was heard here and how long ago; the answer is whether they can know it.
-    pub fn flush(&self, heard: Vec<(VouchHash, Duration)>, bye: bool) -> oneshot::Receiver<bool> {
+    pub fn flush(&self, heard: Vec<(InstanceHash, Duration)>, bye: bool) -> oneshot::Receiver<bool> {
         let (flushed, answer) = oneshot::channel();
         let _ = self.orders.send(Order::Flush { heard, bye, flushed });
         answer
@@ -176,6 +182,7 @@ impl Speaker {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Announce { key, told } => self.voice.announce(key, told),
+            Order::Seen(seen) => self.voice.seen(seen),
             Order::Flush { heard, bye, flushed } => {
                 let flush = Flushed { beat: self.voice.begin_flush(bye), tell: flushed };
                 // Nobody heard is nothing to read: the slot keeps an older page, which says so.

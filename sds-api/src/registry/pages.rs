@@ -4,11 +4,9 @@
 //! ages in ms (2), beat (8), chunk (2), chunks (2), then buckets of age in units (2), count (4), and so many hashes (8).
 //! A hash names an ip:port of a service *and* its incarnation, so that a former tenant's heartbeats keep nobody alive.
 
-use std::{collections::BTreeMap, hash::Hasher, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use siphasher::sip::SipHasher24;
-
-use crate::instance::Key;
+use crate::replica::InstanceHash;
 
 const FORMAT: u8 = 1;
 /// What one chunk may hold: well below DynamoDB's 400 KB, for one lost chunk should not be the whole flush.
@@ -16,23 +14,6 @@ const CHUNK: usize = 64 * 1024;
 const HEADER: usize = 15;
 const BUCKET: usize = 6;
 const HASH: usize = 8;
-
-/// What names an instance in pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VouchHash(u64);
-
-impl VouchHash {
-    /// SipHash-2-4 with key 0 of service, 0, ip:port, 0, incarnation.
-    pub fn of(key: &Key, incarnation: u64) -> Self {
-        let mut hash = SipHasher24::new();
-        hash.write(key.service.as_str().as_bytes());
-        hash.write(&[0]);
-        hash.write(key.endpoint.to_string().as_bytes());
-        hash.write(&[0]);
-        hash.write(&incarnation.to_be_bytes());
-        Self(hash.finish())
-    }
-}
 
 /// A page, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +25,7 @@ pub struct Page {
     /// Of how many.
     pub chunks: u16,
     /// How long before the flush each was heard.
-    pub heard: Vec<(VouchHash, Duration)>,
+    pub heard: Vec<(InstanceHash, Duration)>,
 }
 
 /// Why bytes are not a page.
@@ -53,12 +34,12 @@ pub struct Page {
 pub struct NotAPage;
 
 /// The chunks of a flush, at least one; ages are rounded down to eighths of a flush.
-pub fn encode(beat: u64, flush: Duration, heard: &[(VouchHash, Duration)]) -> Vec<Vec<u8>> {
+pub fn encode(beat: u64, flush: Duration, heard: &[(InstanceHash, Duration)]) -> Vec<Vec<u8>> {
     let unit = u16::try_from((flush / 8).as_millis()).unwrap_or(u16::MAX).max(1);
     let mut buckets = BTreeMap::<u16, Vec<u64>>::new();
     for (hash, age) in heard {
         let age = u16::try_from(age.as_millis() / u128::from(unit)).unwrap_or(u16::MAX);
-        buckets.entry(age).or_default().push(hash.0);
+        buckets.entry(age).or_default().push(hash.number());
     }
     let mut bodies = vec![Vec::new()];
     for (age, hashes) in &buckets {
@@ -110,7 +91,7 @@ fn decode(mut bytes: &[u8]) -> Result<Page, NotAPage> {
         let age = u16::from_be_bytes(take(&mut bytes)?);
         let age = Duration::from_millis(u64::from(age) * u64::from(unit));
         for _ in 0..u32::from_be_bytes(take(&mut bytes)?) {
-            heard.push((VouchHash(u64::from_be_bytes(take(&mut bytes)?)), age));
+            heard.push((InstanceHash::from(u64::from_be_bytes(take(&mut bytes)?)), age));
         }
     }
     Ok(Page { beat, chunk, chunks, heard })
@@ -134,7 +115,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(beat: u64, said in prop::collection::vec((any::<u64>(), 0..20_000u64), 0..20_000)) {
-            let said: Vec<_> = said.into_iter().map(|(hash, ms)| (VouchHash(hash), Duration::from_millis(ms))).collect();
+            let said: Vec<_> = said.into_iter().map(|(hash, ms)| (InstanceHash::from(hash), Duration::from_millis(ms))).collect();
             let chunks = encode(beat, FLUSH, &said);
             let mut heard = Vec::new();
             for (nth, chunk) in chunks.iter().enumerate() {
@@ -167,19 +148,13 @@ mod tests {
 
     #[test]
     fn a_slot_that_was_not_written_again_tells_nothing() {
-        let page = encode(7, FLUSH, &[(VouchHash(1), Duration::ZERO)]);
+        let page = encode(7, FLUSH, &[(InstanceHash::from(1), Duration::ZERO)]);
         assert_eq!([7, 23].map(|beat| of(beat, &page[0]).unwrap().is_some()), [true, false]);
     }
 
     #[test]
     fn an_instance_costs_eight_bytes() {
-        let said: Vec<_> = (0..3000).map(|n| (VouchHash(n), Duration::ZERO)).collect();
+        let said: Vec<_> = (0..3000).map(|n| (InstanceHash::from(n), Duration::ZERO)).collect();
         assert_eq!(encode(1, FLUSH, &said)[0].len(), HEADER + BUCKET + 3000 * HASH);
-    }
-
-    #[test]
-    fn hashes_are_the_same_for_ever() {
-        let key = Key { service: "web".parse().unwrap(), endpoint: "10.0.0.1:80".parse().unwrap() };
-        assert_eq!(VouchHash::of(&key, 1).0, 2_509_927_866_233_673_055);
     }
 }

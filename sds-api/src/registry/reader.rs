@@ -46,7 +46,10 @@ pub fn start(store: Store, own: ReplicaId, leases: Leases, doubts: Doubts) -> mp
 }
 
 async fn look(store: &Store, cursors: &mut Cursors, doubts: &Doubts, round: &mut Round) -> Result<(), StoreError> {
-    let mut wanted = cursors.look(store.heads().await?, doubts.all());
+    round.began = Some(Instant::now());
+    let mut heads = store.heads().await?;
+    round.seen = heads.iter_mut().map(|head| (head.id.clone(), std::mem::take(&mut head.seen))).collect();
+    let mut wanted = cursors.look(heads, doubts.all());
     round.beats = std::mem::take(&mut wanted.beats);
     round.tellers = std::mem::take(&mut wanted.tellers);
     round.full_read = wanted.full_read;

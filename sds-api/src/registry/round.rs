@@ -5,6 +5,8 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     fold::{Fold, Source, Swept},
     hearers::Hearer,
@@ -13,7 +15,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     instance::{Key, Row},
-    replica::ReplicaId,
+    replica::{InstanceHash, ReplicaId},
     store::StoreError,
 };
 
@@ -22,6 +24,10 @@ use crate::{
 pub struct Round {
     /// Since the end of the one before.
     pub elapsed: Duration,
+    /// When the headers were asked for.
+    pub began: Option<Instant>,
+    /// Of which draining instances all clients of each replica know.
+    pub seen: HashMap<ReplicaId, Vec<InstanceHash>>,
     /// The other replicas: who, its beat, whether it has stopped.
     pub beats: Vec<(ReplicaId, u64, bool)>,
     /// Announced rows, and those in doubt.

@@ -35,13 +35,14 @@ use super::{
     round::Round,
     snapshot::Snapshot,
     vouching::Vouching,
+    witnesses::{Witness, Witnesses},
 };
 use crate::{
     clock::{Now, Timestamp},
     instance::{Content, Gone, Key, Row, Status},
     keepsake::Kept,
     metrics::Metrics,
-    replica::ReplicaId,
+    replica::{InstanceHash, ReplicaId},
     store::Store,
 };
 use load::{Loaded, Loader};
@@ -87,6 +88,7 @@ pub struct Sync {
     pub events: Events,
     pub commands: mpsc::Receiver<Command>,
     pub snapshots: watch::Sender<Option<Arc<Snapshot>>>,
+    pub witnesses: watch::Sender<Option<Arc<Witnesses>>>,
 }
 
 /// How many requests are taken between two publications.
@@ -248,6 +250,7 @@ impl Loop {
         round.rows.retain(|row| self.sync.options.addresses.check(row.key.endpoint).is_ok());
         let (leases, now) = (self.sync.options.leases, self.started.elapsed());
         let mute = self.vouching.is_failing(leases.flush(), now);
+        let (began, seen) = (round.began, std::mem::take(&mut round.seen));
         let error = round.failed.clone();
         let folded = round.fold(&mut self.fold, mute, wall);
         self.sync.pulse.round();
@@ -256,6 +259,9 @@ impl Loop {
             None => {
                 if self.read {
                     self.true_at(wall);
+                }
+                if let Some(began) = began {
+                    self.take_receipts(began, seen);
                 }
                 self.pay();
             }
@@ -272,6 +278,12 @@ impl Loop {
             self.take_swept(swept, wall);
         }
         missed || stopped
+    }
+
+    fn take_receipts(&self, began: Instant, mut seen: HashMap<ReplicaId, Vec<InstanceHash>>) {
+        let others =
+            self.fold.witnesses().map(|id| Witness { id: id.clone(), seen: seen.remove(id).unwrap_or_default() });
+        self.sync.witnesses.send_replace(Some(Arc::new(Witnesses { began, others: others.collect() })));
     }
 
     fn take_swept(&mut self, swept: Swept, wall: Timestamp) {

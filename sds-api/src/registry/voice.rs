@@ -3,17 +3,19 @@
 //! - Announcements that wait go into one header together, at most [`COMMIT`] of them. One that is numbered keeps its number
 //!   until a header that holds it was written, however many tries that takes.
 //! - A key is *untold* from its write until such a header; whoever speaks of it meanwhile waits for that too.
+//! - Drain receipts are told as often as they change, whole each time.
 //! - A flush that failed leaves its beat's number behind, so that no reader takes two pages for one.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use super::ring::{COMMIT, Ring};
 use crate::{
     instance::Key,
-    replica::{Head, ReplicaId},
+    replica::{Head, InstanceHash, ReplicaId},
 };
 
 /// Keys that no header has told of yet: how many writes of each, and who waits until all of them are told.
@@ -85,6 +87,9 @@ pub struct Voice<T> {
     numbered: BTreeMap<u64, (Key, Waiting<T>)>,
     /// A flush whose pages are written.
     flushed: Option<u64>,
+    /// Drain receipts: those of now, and whether a header has told of them.
+    seen: Arc<[InstanceHash]>,
+    seen_told: bool,
     bye: bool,
     /// A header was written, so the next one has one to replace.
     stands: bool,
@@ -104,6 +109,8 @@ impl<T> Voice<T> {
             waiting: HashMap::new(),
             numbered: BTreeMap::new(),
             flushed: None,
+            seen: Arc::default(),
+            seen_told: true,
             bye: false,
             stands: false,
         }
@@ -131,9 +138,16 @@ impl<T> Voice<T> {
         self.flushed = Some(beat);
     }
 
+    /// These draining instances are known to all clients now; a header holds some thousands.
+    pub fn seen(&mut self, mut seen: Vec<InstanceHash>) {
+        const MOST: usize = 4096;
+        seen.truncate(MOST);
+        (self.seen, self.seen_told) = (seen.into(), false);
+    }
+
     /// Whether there is something to say.
     pub fn is_due(&self) -> bool {
-        !self.queue.is_empty() || !self.numbered.is_empty() || self.flushed.is_some()
+        !self.queue.is_empty() || !self.numbered.is_empty() || self.flushed.is_some() || !self.seen_told
     }
 
     /// How many announcements the next header has to tell again.
@@ -158,6 +172,7 @@ impl<T> Voice<T> {
             beat: flushed.unwrap_or(self.beats.1),
             ring_n: self.ring.newest(),
             ring: self.ring.entries(),
+            seen: self.seen.to_vec(),
             // Only with its last flush is everything told.
             bye: self.bye && (flushed.is_some() || self.beats.0 == self.beats.1),
         }
@@ -171,6 +186,7 @@ impl<T> Voice<T> {
     /// This header was written; who is to be told so.
     pub fn told(&mut self, head: &Head, untold: &mut Untold<T>) -> Vec<T> {
         (self.told, self.beats.1) = (head.ring_n, head.beat);
+        self.seen_told |= head.seen[..] == self.seen[..];
         let mut told = Vec::new();
         for (key, waiting) in std::mem::take(&mut self.numbered).into_values() {
             told.extend(waiting.told);
@@ -221,13 +237,28 @@ mod tests {
     }
 
     fn voice_head(hseq: u64, ring_n: u64) -> Head {
-        Head { id: ReplicaId::random(), hseq, beat: 0, ring_n, ring: Vec::new(), bye: false }
+        Head { id: ReplicaId::random(), hseq, beat: 0, ring_n, ring: Vec::new(), seen: Vec::new(), bye: false }
     }
 
     #[test]
     fn a_header_that_should_have_replaced_one_and_did_not_tells_of_a_wiped_table() {
         let (mut voice, _) = voice();
         assert_eq!([true, false, true, false].map(|anew| voice.was_lost(anew)), [false, false, true, false]);
+    }
+
+    #[test]
+    fn receipts_are_told_when_they_change_and_in_each_header() {
+        let (mut voice, mut untold) = voice();
+        let one = vec![InstanceHash::from(1)];
+        voice.seen(one.clone());
+        assert!(voice.is_due());
+        let head = voice.head(Duration::ZERO);
+        voice.seen(Vec::new());
+        voice.told(&head, &mut untold);
+        assert!(head.seen == one && voice.is_due(), "they changed meanwhile");
+        let head = voice.head(Duration::ZERO);
+        voice.told(&head, &mut untold);
+        assert!(head.seen.is_empty() && !voice.is_due());
     }
 
     #[test]

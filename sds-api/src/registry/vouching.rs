@@ -2,12 +2,13 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::{fold::Fold, pages::VouchHash};
+use super::fold::Fold;
+use crate::replica::InstanceHash;
 
 /// The flush that is on its way, and how the last one went. Times are of the monotonic clock.
 #[derive(Debug, Default)]
 pub struct Vouching {
-    told: HashMap<VouchHash, Duration>,
+    told: HashMap<InstanceHash, Duration>,
     begun: Option<Duration>,
     failed: bool,
     /// Since when every flush has failed.
@@ -16,7 +17,7 @@ pub struct Vouching {
 
 impl Vouching {
     /// A flush begins: whom it tells, and how long ago each was heard.
-    pub fn begin(&mut self, fold: &mut Fold, now: Duration) -> Vec<(VouchHash, Duration)> {
+    pub fn begin(&mut self, fold: &mut Fold, now: Duration) -> Vec<(InstanceHash, Duration)> {
         let news = fold.take_vouches();
         let heard = news.iter().map(|(hash, at)| (*hash, now.saturating_sub(*at))).collect();
         (self.told, self.begun) = (news, Some(now));
@@ -63,7 +64,7 @@ mod tests {
         let leases = Leases { native: 30 * second, legacy: 120 * second, hold: 3600 * second };
         let (mut fold, mut vouching) = (Fold::new(leases), Vouching::default());
         let key = Key { service: "web".parse().unwrap(), endpoint: "10.0.0.1:80".parse().unwrap() };
-        fold.give_back(HashMap::from([(VouchHash::of(&key, 1), second)]));
+        fold.give_back(HashMap::from([(InstanceHash::of(&key, 1), second)]));
         let mut told = |now: u32, done| {
             let heard = vouching.begin(&mut fold, now * second);
             vouching.ended(&mut fold, done);

@@ -62,12 +62,14 @@ impl Store {
             entry.insert("n".into(), n(*number));
             AttributeValue::M(entry)
         });
+        let seen: Vec<u8> = head.seen.iter().flat_map(|hash| hash.number().to_be_bytes()).collect();
         let update = Update::default()
             .set("hseq", n(head.hseq))
             .set_first("first", n(head.hseq))
             .set("beat", n(head.beat))
             .set("ring_n", n(head.ring_n))
             .set("ring", AttributeValue::L(ring.collect()))
+            .set("seen", AttributeValue::B(Blob::new(seen)))
             .set("bye", AttributeValue::Bool(head.bye))
             .set("fmt", n(item::FMT))
             .set("expire_time", n(Timestamp::now().plus(KEEP).seconds()));
@@ -122,8 +124,10 @@ fn head(item: &Item) -> Result<Head, String> {
     };
     let ring = item.get("ring").and_then(|ring| ring.as_l().ok()).into_iter().flatten().filter_map(entry).collect();
     let bye = item.get("bye").is_some_and(|bye| bye.as_bool() == Ok(&true));
+    let seen = item.get("seen").and_then(|seen| seen.as_b().ok()).map_or(&[][..], AsRef::as_ref);
+    let seen = seen.as_chunks().0.iter().map(|hash| u64::from_be_bytes(*hash).into()).collect();
     let number = |name| number(item, name);
-    Ok(Head { id, hseq: number("hseq")?, beat: number("beat")?, ring_n: number("ring_n")?, ring, bye })
+    Ok(Head { id, hseq: number("hseq")?, beat: number("beat")?, ring_n: number("ring_n")?, ring, seen, bye })
 }
 
 fn page(mut item: Item) -> Option<((String, String), Blob)> {
@@ -191,7 +195,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_and_no_page_panics(
-            changes in prop::collection::hash_map("service|ip_port|hseq|beat|ring_n|ring|bye|body", value(), 0..4),
+            changes in prop::collection::hash_map("service|ip_port|hseq|beat|ring_n|ring|seen|bye|body", value(), 0..4),
         ) {
             let mut item = good();
             item.extend(changes);

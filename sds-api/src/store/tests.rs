@@ -245,7 +245,7 @@ async fn many_rows_are_read_by_their_keys() {
 
 fn head(id: &ReplicaId, hseq: u64) -> Head {
     let ring = (1..=256).map(|nth| (nth, key(usize::try_from(nth).unwrap()))).collect();
-    Head { id: id.clone(), hseq, beat: 3, ring_n: 256, ring, bye: hseq == 2 }
+    Head { id: id.clone(), hseq, beat: 3, ring_n: 256, ring, seen: vec![7.into(), u64::MAX.into()], bye: hseq == 2 }
 }
 
 #[tokio::test]

@@ -1,29 +1,47 @@
-//! Who holds a stream: each writes down what it wants, what it was told and what it said to that, for people to read.
+//! Who holds a stream, and what each wants, was told and said to that: kept where a stream finds its own at once, people can
+//! read it, and a drain learns who knows of it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use super::{
     catalog::Kind,
-    subscription::{Answer, Subscription},
+    subscription::{Held, Subscription},
     wire::Node,
 };
 use crate::clock::Timestamp;
 
 /// So much of what a client calls itself is kept.
 const WORDS: usize = 256;
+/// A client whose stream has ended goes on with what it holds until it has opened another one, here or elsewhere.
+const GRACE: Duration = Duration::from_secs(5);
 
-/// All open streams of this replica; clones share them.
+/// All streams of this replica; clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Clients(Arc<Mutex<Open>>);
+pub struct Clients(Arc<Mutex<Streams>>);
+
+type Shared = Arc<Mutex<Client>>;
 
 #[derive(Debug, Default)]
-struct Open {
-    streams: BTreeMap<u64, Arc<Mutex<Client>>>,
+struct Streams {
+    open: BTreeMap<u64, Shared>,
+    /// Those of the last [`GRACE`].
+    ended: VecDeque<(Instant, Shared)>,
     last: u64,
+}
+
+impl Streams {
+    fn forget(&mut self) {
+        while self.ended.front().is_some_and(|(at, _)| at.elapsed() >= GRACE) {
+            self.ended.pop_front();
+        }
+    }
 }
 
 /// One stream.
@@ -46,14 +64,12 @@ pub struct Client {
 pub struct Wants {
     /// Of which.
     pub kind: Kind,
-    /// The names.
-    pub names: Vec<Arc<str>>,
+    /// The names, and what was said of them on either side.
+    pub subscription: Subscription,
     /// The version that it was told last.
     pub version: String,
     /// When.
     pub told: Timestamp,
-    /// What it said to that.
-    pub answer: Answer,
     /// Why it last refused something, if it did.
     pub refusal: String,
 }
@@ -63,7 +79,7 @@ pub struct Wants {
 pub struct Place {
     clients: Clients,
     number: u64,
-    client: Arc<Mutex<Client>>,
+    client: Shared,
 }
 
 impl Clients {
@@ -71,20 +87,37 @@ impl Clients {
     pub fn open(&self, peer: Option<SocketAddr>, variant: &'static str) -> Place {
         let client = Client { peer, node: Node::default(), variant, since: Timestamp::now(), wants: Vec::new() };
         let client = Arc::new(Mutex::new(client));
-        let mut open = lock(&self.0);
-        open.last += 1;
-        let number = open.last;
-        open.streams.insert(number, client.clone());
-        drop(open);
+        let mut streams = lock(&self.0);
+        streams.last += 1;
+        let number = streams.last;
+        streams.open.insert(number, client.clone());
+        drop(streams);
         Place { clients: self.clone(), number, client }
     }
 
     /// Those that `wanted` picks, the oldest first, at most `limit`; and how many there are in all.
     pub fn list(&self, limit: usize, wanted: impl Fn(&Client) -> bool) -> (Vec<Client>, usize) {
-        let streams: Vec<_> = lock(&self.0).streams.values().cloned().collect();
+        let streams: Vec<_> = lock(&self.0).open.values().cloned().collect();
         let all = streams.len();
-        let picked = streams.iter().map(|client| lock(client).clone()).filter(|client| wanted(client));
+        let picked = streams.iter().map(lock).filter(|client| wanted(client)).map(|client| client.clone());
         (picked.take(limit).collect(), all)
+    }
+
+    /// Shows each client that wants a service's endpoints, and what it holds of them.
+    pub fn holders(&self, service: &str, mut each: impl FnMut(&Client, Held)) {
+        let mut streams = lock(&self.0);
+        streams.forget();
+        let ended = streams.ended.iter().map(|(_, client)| client);
+        let all: Vec<_> = streams.open.values().chain(ended).cloned().collect();
+        drop(streams);
+        for client in &all {
+            let client = lock(client);
+            let endpoints = client.wants.iter().find(|wants| wants.kind == Kind::Endpoints);
+            match endpoints.map_or(Held::Unwanted, |wants| wants.subscription.held(service)) {
+                Held::Unwanted => {}
+                held => each(&client, held),
+            }
+        }
     }
 }
 
@@ -100,51 +133,40 @@ impl Place {
         lock(&self.client).node.clone()
     }
 
-    /// A request was heard; why it refused, if it did.
-    pub fn heard(&self, kind: Kind, subscription: &Subscription, refusal: Option<&str>) {
-        self.update(kind, |wants| {
-            // Most requests accept something, and name what they named before.
-            if !wants.names.iter().eq(subscription.names()) {
-                wants.names = subscription.names().cloned().collect();
-            }
-            wants.answer = subscription.answer();
-            if let Some(refusal) = refusal {
-                refusal.clone_into(&mut wants.refusal);
-            }
-        });
+    /// The types that it wants something of.
+    pub fn kinds(&self) -> Vec<Kind> {
+        lock(&self.client).wants.iter().map(|wants| wants.kind).collect()
     }
 
-    /// A response was sent.
-    pub fn told(&self, kind: Kind, version: String) {
-        self.update(kind, |wants| {
-            (wants.version, wants.told, wants.answer) = (version, Timestamp::now(), Answer::Awaited);
-        });
-    }
-
-    fn update(&self, kind: Kind, change: impl FnOnce(&mut Wants)) {
+    /// Works with what it wants of a type.
+    pub fn with<T>(&self, kind: Kind, work: impl FnOnce(&mut Wants) -> T) -> T {
         let mut client = lock(&self.client);
         if let Some(wants) = client.wants.iter_mut().find(|wants| wants.kind == kind) {
-            return change(wants);
+            return work(wants);
         }
         let mut wants = Wants {
             kind,
-            names: Vec::new(),
+            subscription: Subscription::default(),
             version: String::new(),
             told: Timestamp::of_seconds(0),
-            answer: Answer::Awaited,
             refusal: String::new(),
         };
-        change(&mut wants);
+        let done = work(&mut wants);
         client.wants.push(wants);
+        done
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.clients.0).streams.remove(&self.number);
+        let mut streams = lock(&self.clients.0);
+        streams.forget();
+        if let Some(client) = streams.open.remove(&self.number) {
+            streams.ended.push_back((Instant::now(), client));
+        }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Arc<Mutex<T>>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -24,7 +24,10 @@ use super::{
     variant::{Delta, Sotw, Variant},
     wire::{DiscoveryRequest, DiscoveryResponse},
 };
-use crate::http::Peer;
+use crate::{
+    drains::{Poller, Reads},
+    http::Peer,
+};
 
 /// Where all methods are.
 pub const PREFIX: &str = "/envoy.service.";
@@ -85,7 +88,7 @@ impl<V: Variant> StreamingService<V::Request> for Opens<V> {
 
     fn call(&mut self, mut request: tonic::Request<Streaming<V::Request>>) -> Self::Future {
         let leaving = request.extensions_mut().remove::<Leaving>();
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.addr);
+        let peer = Peer::asking().map(|peer| peer.addr);
         let place = self.discovery.clients.open(peer, V::NAME);
         let session = Session::<V>::new(request.into_inner(), &self.discovery, leaving, self.serves, place);
         let responses = stream::try_unfold(session, |mut session| async move {
@@ -120,6 +123,12 @@ impl Fetch {
         once.hear(&request.resource_names, "", false, false)
             .map_err(|_| Status::resource_exhausted("too many names in one request"))?;
         let push = Sotw::push(KIND, &mut once, catalog).ok_or_else(|| Status::invalid_argument("no names"))?;
+        let poller = Poller { forwarded: None, ip: Peer::asking().map(|peer| peer.addr.ip()) };
+        for (name, version) in &push.resources {
+            if let Some(version) = version.filter(|_| snapshot.services.contains_key(name.as_ref())) {
+                self.0.pollers.answered(poller, Reads::Health, name, version);
+            }
+        }
         Ok(Sotw::spell(KIND, push, catalog))
     }
 }

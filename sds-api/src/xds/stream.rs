@@ -18,11 +18,12 @@ use super::{
     Discovery,
     catalog::{Catalog, Kind},
     clients::Place,
-    subscription::{Heard, LONGEST, NAMES, Subscription, TooMuch},
+    subscription::{Heard, LONGEST, NAMES, TooMuch},
     variant::{Said, Variant},
-    wire::Node,
+    wire::{Node, Refusal},
 };
 use crate::{
+    clock::Timestamp,
     metrics::{Metrics, OpenStream},
     registry::Snapshot,
     render::proxyless,
@@ -52,7 +53,6 @@ pub struct Session<V: Variant> {
     leaving: Option<Leaving>,
     serves: Serves,
     place: Place,
-    subscriptions: Vec<(Kind, Subscription)>,
     /// Something may be due of these, at once.
     due: BTreeSet<Kind>,
     /// Something may be due of any, not before this.
@@ -79,7 +79,6 @@ impl<V: Variant> Session<V> {
             gateway: *gateway,
             leaving,
             serves,
-            subscriptions: Vec::new(),
             due: BTreeSet::new(),
             changed: false,
             next: Instant::now(),
@@ -99,13 +98,14 @@ impl<V: Variant> Session<V> {
             tokio::select! {
                 biased;
                 () = left(&mut self.leaving) => return Err(Status::unavailable("this connection ends, open another one")),
-                request = self.requests.message() => match request? {
+                // What a client holds can only be judged by what there is.
+                request = self.requests.message(), if self.snapshots.borrow().is_some() => match request? {
                     None => return Ok(None),
                     Some(request) => self.hear(request)?,
                 },
                 () = sleep_until(self.next), if self.changed => {
                     self.changed = false;
-                    self.due.extend(self.subscriptions.iter().map(|(kind, _)| *kind));
+                    self.due.extend(self.place.kinds());
                 }
                 changed = self.snapshots.changed(), if !self.changed => {
                     changed.map_err(|_| Status::unavailable("the registry ends"))?;
@@ -135,47 +135,42 @@ impl<V: Variant> Session<V> {
         };
         let snapshot = self.snapshots.borrow().clone().unwrap_or_default();
         let catalog = Catalog { snapshot: &snapshot, gateway: self.gateway };
-        let heard = V::hear(kind, self.subscription(kind), &request, catalog);
-        let heard = heard.map_err(|TooMuch| {
+        let why = |refusal: &Refusal| refusal.message.chars().take(500).collect::<String>();
+        let heard = self.place.with(kind, |wants| {
+            let heard = V::hear(kind, &mut wants.subscription, &request, catalog)?;
+            if heard == Heard::Refused {
+                wants.refusal = request.refusal().map(why).unwrap_or_default();
+            }
+            Ok((heard, wants.refusal.clone()))
+        });
+        let (heard, why) = heard.map_err(|TooMuch| {
             Status::resource_exhausted(format!("more than {NAMES} names on one stream, or one over {LONGEST} bytes"))
         })?;
-        let why = (heard == Heard::Refused).then(|| {
-            let why = request.refusal().map_or("", |refusal| refusal.message.as_str());
-            why.chars().take(500).collect::<String>()
-        });
-        if let Some(why) = &why {
+        if heard == Heard::Refused {
             self.metrics.refusals.inc();
             let Node { id, cluster } = self.place.node();
             tracing::warn!(node = ?id, ?cluster, ?why, "a client refuses what it is told");
-        }
-        if let Some((_, subscription)) = self.subscriptions.iter().find(|(it, _)| *it == kind) {
-            self.place.heard(kind, subscription, why.as_deref());
         }
         // A request of any kind may have named something new.
         self.due.insert(kind);
         Ok(())
     }
 
-    fn subscription(&mut self, kind: Kind) -> &mut Subscription {
-        let at = self.subscriptions.iter().position(|(it, _)| *it == kind).unwrap_or_else(|| {
-            self.subscriptions.push((kind, Subscription::default()));
-            self.subscriptions.len() - 1
-        });
-        &mut self.subscriptions[at].1
-    }
-
     fn push(&mut self, kind: Kind) -> Option<V::Response> {
         // Not marked as seen: what else it brings is due for the other types.
         let snapshot = self.snapshots.borrow().clone()?;
         let catalog = Catalog { snapshot: &snapshot, gateway: self.gateway };
-        let push = V::push(kind, self.subscription(kind), catalog)?;
+        let push = self.place.with(kind, |wants| {
+            let push = V::push(kind, &mut wants.subscription, catalog)?;
+            (wants.version, wants.told) = (push.version.to_string(), Timestamp::now());
+            Some(push)
+        })?;
         self.next = Instant::now() + TOGETHER;
         self.metrics.pushes.inc();
         self.metrics.pushed_resources.inc_by(push.resources.len() as u64);
         let strange = push.resources.iter().filter(|(name, _)| !snapshot.services.contains_key(name.as_ref()));
         let strange = strange.filter(|(name, _)| kind == Kind::Endpoints && !proxyless::is_name(name)).count();
         self.metrics.bad_names.inc_by(strange as u64);
-        self.place.told(kind, push.version.to_string());
         Some(V::spell(kind, push, catalog))
     }
 }

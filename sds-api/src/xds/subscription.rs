@@ -65,6 +65,17 @@ pub enum Answer {
     Refused,
 }
 
+/// What a client holds of one name, as far as it has said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It wants no such thing.
+    Unwanted,
+    /// It was told nothing yet, has not answered, or has refused.
+    Unknown,
+    /// This version.
+    Version(Version),
+}
+
 /// The version of what was sent, or that there is none.
 type Sent = Option<Version>;
 
@@ -73,12 +84,17 @@ type Sent = Option<Version>;
 struct Entry {
     /// What was sent since it is wanted.
     sent: Option<Sent>,
+    /// With which response: 0 is from before this stream, [`REFUSED`] with one that was refused.
+    told: u64,
     /// Asked for by its name, and not by the wildcard alone.
     named: bool,
 }
 
+/// No response has this number.
+const REFUSED: u64 = u64::MAX;
+
 /// A subscription; the first request begins it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Subscription {
     names: BTreeMap<Arc<str>, Entry>,
     /// All that there is, is wanted.
@@ -90,6 +106,8 @@ pub struct Subscription {
     begun: bool,
     /// The number of the latest response, 0 before the first.
     sent: u64,
+    /// That of the latest one that was accepted.
+    accepted: u64,
     answer: Answer,
 }
 
@@ -102,6 +120,7 @@ impl Default for Subscription {
             named: false,
             begun: false,
             sent: 0,
+            accepted: 0,
             answer: Answer::Awaited,
         }
     }
@@ -113,6 +132,7 @@ pub const WILDCARD: &str = "*";
 impl Subscription {
     /// A request of the state-of-the-world variant; `wildcards` says whether all can be asked for.
     pub fn hear(&mut self, names: &[String], nonce: &str, refused: bool, wildcards: bool) -> Result<Heard, TooMuch> {
+        self.takes(nonce, refused);
         // Without a nonce it is the first of a stream, or of a client that begins anew.
         if !nonce.is_empty() && !self.is_latest(nonce) {
             return Ok(Heard::Stale);
@@ -129,15 +149,15 @@ impl Subscription {
         let mut wanted = BTreeMap::new();
         let mut news = 0;
         for name in names.iter().filter(|name| !wild || *name != WILDCARD) {
-            let (name, sent) = match self.names.remove_entry(name.as_str()) {
-                Some((name, entry)) => (name, entry.sent),
+            let (name, entry) = match self.names.remove_entry(name.as_str()) {
+                Some(known) => known,
                 None if wanted.contains_key(name.as_str()) => continue,
                 None => {
                     news += 1;
-                    (name.as_str().into(), None)
+                    (name.as_str().into(), Entry::default())
                 }
             };
-            wanted.insert(name, Entry { sent: sent.filter(|_| answers), named: true });
+            wanted.insert(name, Entry { sent: entry.sent.filter(|_| answers), named: true, ..entry });
         }
         let same = news == 0 && self.names.is_empty();
         if wild && answers {
@@ -166,6 +186,7 @@ impl Subscription {
         if come.iter().chain(held.keys()).any(|name| name.len() > LONGEST) {
             return Err(TooMuch);
         }
+        self.takes(nonce, refused);
         // What it holds counts as sent; what that is not any more, or not in this version, is news.
         let holds = |name: &str| {
             let held = held.get(name)?;
@@ -186,11 +207,11 @@ impl Subscription {
         let star = come.iter().any(|name| name == WILDCARD);
         if wildcards && (star || (first && come.is_empty())) {
             (self.wild, self.fresh) = (true, true);
-            let held = held.keys().map(|name| (name.as_str().into(), Entry { sent: holds(name), named: false }));
+            let held = held.keys().map(|name| (name.as_str().into(), Entry { sent: holds(name), ..Entry::default() }));
             self.names.extend(held);
         }
         for name in come.iter().filter(|name| !wildcards || *name != WILDCARD) {
-            self.names.insert(name.as_str().into(), Entry { sent: holds(name), named: true });
+            self.names.insert(name.as_str().into(), Entry { sent: holds(name), named: true, told: 0 });
         }
         if self.names.len() > NAMES {
             return Err(TooMuch);
@@ -199,6 +220,17 @@ impl Subscription {
             return Ok(if come.is_empty() && go.is_empty() { Heard::Stale } else { Heard::Asked });
         }
         Ok(self.answered(!nonce.is_empty(), refused))
+    }
+
+    /// What becomes of a response, also of one that is not the latest any more.
+    fn takes(&mut self, nonce: &str, refused: bool) {
+        let Some(number) = nonce.parse().ok().filter(|number| (1..=self.sent).contains(number)) else { return };
+        if refused {
+            let told = self.names.values_mut().filter(|entry| entry.told == number);
+            told.for_each(|entry| entry.told = REFUSED);
+        } else {
+            self.accepted = self.accepted.max(number);
+        }
     }
 
     fn answered(&mut self, answers: bool, refused: bool) -> Heard {
@@ -239,7 +271,7 @@ impl Subscription {
         for (name, entry) in &mut self.names {
             let version = current(name);
             if entry.sent != Some(version) {
-                entry.sent = Some(version);
+                (entry.sent, entry.told) = (Some(version), self.sent + 1);
                 resources.push((name.clone(), version));
             }
         }
@@ -260,6 +292,15 @@ impl Subscription {
     /// What is wanted.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.names.keys()
+    }
+
+    /// What the client holds of this name.
+    pub fn held(&self, name: &str) -> Held {
+        match self.names.get(name) {
+            None => Held::Unwanted,
+            Some(Entry { sent: Some(Some(version)), told, .. }) if *told <= self.accepted => Held::Version(*version),
+            Some(_) => Held::Unknown,
+        }
     }
 
     /// What was said to the latest response.

@@ -67,6 +67,10 @@ pub struct Registered {
     pub version: String,
     /// Whether this replica can pass the heartbeat on; `false` asks for a new connection.
     pub vouched: bool,
+    /// Of a drain: nobody who routes by this registry sends the instance anything new. Absent otherwise, and from releases
+    /// that do not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained: Option<bool>,
 }
 
 #[cfg(test)]

@@ -49,9 +49,12 @@ pub struct Options {
     #[arg(long, env = "SDS_HOST", value_name = "IP", value_parser = host)]
     pub host: Option<IpAddr>,
 
-    /// From the start of the drain (SIGTERM, or ECS's word before it) to the deregister, announced as DRAINING
+    /// From the start of the drain (SIGTERM, or ECS's word before it) to the deregister, announced as DRAINING, at most
     #[arg(long, env = "SDS_LINGER", value_name = "DURATION", default_value = "15s", value_parser = parse_span)]
     pub linger: Duration,
+    /// What is waited for of that once the registry says that all Envoys know: your longest usual request
+    #[arg(long, env = "SDS_INFLIGHT", value_name = "DURATION", default_value = "5s", value_parser = parse_span)]
+    pub inflight: Duration,
     /// The container's stopTimeout; at least the linger and 10s
     #[arg(long, env = "SDS_STOP_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_span)]
     pub stop_timeout: Duration,

@@ -12,8 +12,13 @@ const fn ms(ms: u64) -> Elapsed {
     Duration::from_millis(ms)
 }
 
-const SETTINGS: Settings =
-    Settings { linger: ms(15_000), stop_timeout: ms(30_000), deregister_after: None, patience: ms(4_000) };
+const SETTINGS: Settings = Settings {
+    linger: ms(15_000),
+    inflight: ms(5_000),
+    stop_timeout: ms(30_000),
+    deregister_after: None,
+    patience: ms(4_000),
+};
 
 /// What happens to the sidecar.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +36,12 @@ enum Event {
     Stuck,
 }
 
+fn registered() -> Registered {
+    Registered { lease_ms: 30_000, heartbeat_ms: 10_000, version: "v".into(), vouched: true, drained: None }
+}
+
 fn told() -> Answer {
-    Answer::Done(Some(Registered { lease_ms: 30_000, heartbeat_ms: 10_000, version: "v".into(), vouched: true }))
+    Answer::Done(Some(registered()))
 }
 
 fn failed(doubt: bool) -> Answer {
@@ -210,6 +219,31 @@ fn ecs_word_begins_the_drain_and_sigterm_ends_the_process() {
     assert_eq!(exit, Some(ms(50_000)));
 }
 
+/// A drain at 1 s of which all know from `all_know` on, as the registry tells it.
+fn drained(all_know: u64, until: u64) -> Vec<String> {
+    let script = [(0, Event::Healthy), (1_000, Event::Sigterm)];
+    timeline(&script, until, |at, request| {
+        let drained = (request.call == Call::Drain).then_some(at >= ms(all_know));
+        (ms(10), Answer::Done(Some(Registered { drained, ..registered() })))
+    })
+}
+
+#[test]
+fn when_all_know_of_the_drain_only_what_is_in_flight_is_waited_for() {
+    assert_eq!(
+        drained(1_900, 60_000),
+        ["0.0 put+ 100.1", "1.0 drain 100.2", "1.5 drain 100.3", "2.0 drain 100.4", "7.0 delete 100.5", "7.0 exit"]
+    );
+}
+
+#[test]
+fn the_linger_ends_a_drain_of_which_somebody_does_not_know() {
+    let calls = drained(60_000, 60_000);
+    assert_eq!(calls[calls.len() - 2..], ["16.0 delete 100.32", "16.0 exit"], "asked twice a second");
+    let late = drained(14_000, 60_000);
+    assert_eq!(late.last().unwrap(), "16.0 exit", "never later than the linger");
+}
+
 #[test]
 fn a_dead_app_has_nothing_to_drain() {
     let well = |_: Elapsed, _: &Request| (ms(10), told());
@@ -342,7 +376,7 @@ fn what_a_registry_asks_for_is_bounded() {
     assert_eq!(starts(ms(0))[..4], [0, 250, 750, 1_750]);
     // Absurd numbers make neither a hot loop nor silence.
     for (lease_ms, heartbeat_ms) in [(0, 0), (u64::MAX, u64::MAX), (0, u64::MAX)] {
-        let told = Registered { lease_ms, heartbeat_ms, version: String::new(), vouched: true };
+        let told = Registered { lease_ms, heartbeat_ms, version: String::new(), vouched: true, drained: None };
         let (calls, _, lifecycle) =
             play(SETTINGS, &[(0, Event::Healthy)], 120_000, 0.0, |_, _| (ms(1), Answer::Done(Some(told.clone()))));
         assert!((3..1_300).contains(&calls.len()), "{heartbeat_ms}: {}", calls.len());
@@ -352,7 +386,7 @@ fn what_a_registry_asks_for_is_bounded() {
 
 #[test]
 fn failures_are_asked_again_once_a_second_however_short_the_heartbeat() {
-    let hasty = Registered { lease_ms: 300, heartbeat_ms: 100, version: "v".into(), vouched: true };
+    let hasty = Registered { lease_ms: 300, heartbeat_ms: 100, version: "v".into(), vouched: true, drained: None };
     let (calls, ..) = play(SETTINGS, &[(0, Event::Healthy)], 61_000, 1.0, |at, _| {
         if at < ms(1_000) { (ms(1), Answer::Done(Some(hasty.clone()))) } else { (ms(1), failed(true)) }
     });
@@ -410,7 +444,8 @@ fn one_that_leaves_takes_superseded_as_done() {
 
 #[test]
 fn a_replica_that_cannot_vouch_is_left() {
-    let unvouched = Registered { lease_ms: 30_000, heartbeat_ms: 10_000, version: "v".into(), vouched: false };
+    let unvouched =
+        Registered { lease_ms: 30_000, heartbeat_ms: 10_000, version: "v".into(), vouched: false, drained: None };
     let calls = timeline(&[(0, Event::Healthy)], 16_900, |at, _| {
         if at < ms(6_000) { (ms(10), Answer::Done(Some(unvouched.clone()))) } else { (ms(10), told()) }
     });
@@ -459,8 +494,8 @@ fn ready_is_acknowledged_healthy_and_within_the_lease() {
 fn answers() -> impl Strategy<Value = Vec<(u64, Answer)>> {
     let one = prop_oneof![
         3 => Just(told()),
-        1 => (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(lease_ms, heartbeat_ms, vouched)| {
-            Answer::Done(Some(Registered { lease_ms, heartbeat_ms, version: String::new(), vouched }))
+        1 => (any::<u64>(), any::<u64>(), any::<bool>(), any::<Option<bool>>()).prop_map(|(lease_ms, heartbeat_ms, vouched, drained)| {
+            Answer::Done(Some(Registered { lease_ms, heartbeat_ms, version: String::new(), vouched, drained }))
         }),
         1 => Just(Answer::Done(None)),
         1 => any::<u64>().prop_map(superseded),
@@ -495,11 +530,13 @@ proptest! {
         deregister_after in proptest::option::of(0_u64..30_000),
         again in proptest::option::of(0_u64..60_000),
         linger in 0_u64..100_000,
+        inflight in 0_u64..100_000,
         spare in 10_000_u64..40_000,
         jitter in 0.0..1.0,
     ) {
         let settings = Settings {
             linger: ms(linger),
+            inflight: ms(inflight),
             stop_timeout: ms(linger + spare),
             deregister_after: deregister_after.map(ms),
             patience: ms(4_000),

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     fn told(vouched: bool) -> End {
-        End::Held(Some(Registered { lease_ms: 3000, heartbeat_ms: 1000, version: "v".into(), vouched }))
+        End::Held(Some(Registered { lease_ms: 3000, heartbeat_ms: 1000, version: "v".into(), vouched, drained: None }))
     }
 
     /// Milliseconds from now to the next call after each of these, and `!` where a new connection is wanted.

@@ -26,6 +26,7 @@ mod native;
 mod operator;
 mod outage;
 mod quarantine;
+mod receipts;
 mod replicas;
 mod restart;
 mod routing;

@@ -3,7 +3,7 @@
 
 use sds_types::Sequence;
 
-use super::{Fold, Known, VouchHash, rows_insert};
+use super::{Fold, InstanceHash, Known, rows_insert};
 use crate::instance::{Content, Gone, Key, Registration, Row, Standing, Status};
 
 /// How many instances may be owed; one change each.
@@ -64,7 +64,7 @@ impl Fold {
             self.changed.insert(key.service.clone());
         }
         let held = held && served;
-        let hash = VouchHash::of(&key, row.at.incarnation);
+        let hash = InstanceHash::of(&key, row.at.incarnation);
         if let Some(former) = self.known(&key).map(|old| old.hash).filter(|former| *former != hash) {
             self.by_hash.remove(&former);
         }

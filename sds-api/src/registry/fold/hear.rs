@@ -8,12 +8,8 @@ use super::{Fold, Heard, Known};
 use crate::{
     clock::{Now, Timestamp},
     instance::{Key, Row},
-    registry::{
-        hearers::Hearer,
-        pages::{Page, VouchHash},
-        snapshot::Service,
-    },
-    replica::ReplicaId,
+    registry::{hearers::Hearer, pages::Page, snapshot::Service},
+    replica::{InstanceHash, ReplicaId},
 };
 
 /// How alive an instance is.
@@ -51,12 +47,12 @@ impl Fold {
     }
 
     /// Whom this replica heard since the last call, and when.
-    pub fn take_vouches(&mut self) -> HashMap<VouchHash, Duration> {
+    pub fn take_vouches(&mut self) -> HashMap<InstanceHash, Duration> {
         std::mem::take(&mut self.vouches)
     }
 
     /// A flush failed: what it should have told is told with the next one.
-    pub fn give_back(&mut self, vouches: HashMap<VouchHash, Duration>) {
+    pub fn give_back(&mut self, vouches: HashMap<InstanceHash, Duration>) {
         for (hash, at) in vouches {
             let newest = self.vouches.entry(hash).or_insert(at);
             *newest = at.max(*newest);
@@ -81,6 +77,11 @@ impl Fold {
     /// How many other replicas speak.
     pub fn replicas(&self) -> usize {
         self.hearers.speaking(self.clock.now())
+    }
+
+    /// Other replicas that may have clients now.
+    pub fn witnesses(&self) -> impl Iterator<Item = &ReplicaId> {
+        self.hearers.witnesses(self.clock.now())
     }
 
     /// Another replica tells whom it heard; its header has come to `beat`.

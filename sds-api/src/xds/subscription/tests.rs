@@ -213,3 +213,47 @@ fn of_a_name_that_goes_beside_a_wildcard_it_is_told_whether_the_wildcard_has_it(
     assert_eq!(story.delta("", "a none other", "3"), sent(Heard::Accepted, ""), "it had not named them");
     assert_eq!(story.change("a").pushed(), "4: a");
 }
+
+/// What is held after a story, of `web`.
+#[test]
+fn a_client_holds_what_it_has_accepted() {
+    let held = |it: &Subscription| match it.held("web") {
+        Held::Version(it) => (1..9).find(|n| version(*n) == it).map_or("another".to_owned(), |n| n.to_string()),
+        other => format!("{other:?}"),
+    };
+    let mut story = Story::default();
+    assert_eq!(held(&story.it), "Unwanted");
+    story.change("web").ask("web", "");
+    assert_eq!(held(&story.it), "Unknown", "it has not answered");
+    story.ask("web", "1");
+    assert_eq!(held(&story.it), "1");
+    story.change("web").pushed();
+    assert_eq!(held(&story.it), "Unknown", "it may hold either");
+    story.refuse("web", "2");
+    story.ask("web shop", "2");
+    story.ask("web shop", "3");
+    assert_eq!(held(&story.it), "Unknown", "what it refused is not held for what it accepts later");
+    story.change("web").pushed();
+    story.ask("web shop", "4");
+    assert_eq!(held(&story.it), "3");
+    story.ask("shop", "4");
+    assert_eq!(held(&story.it), "Unwanted");
+
+    let mut delta = Story::default();
+    delta.change("web").change("web");
+    let before = BTreeMap::from([("web".to_owned(), version(2).to_string())]);
+    delta.delta_of("web", "", "", &before, false);
+    assert_eq!(held(&delta.it), "2", "it came with it");
+    delta.change("web").pushed();
+    delta.change("shop").delta("shop", "", "");
+    delta.delta_of("", "", "1", &BTreeMap::new(), true);
+    delta.delta("", "", "2");
+    assert_eq!(held(&delta.it), "Unknown", "also a response that is not the latest can be refused");
+    delta.change("web").pushed();
+    delta.change("shop").pushed();
+    delta.delta("", "", "3");
+    assert_eq!(held(&delta.it), "4", "or accepted");
+    let mut other = Story::default();
+    other.change("web").delta_of("web", "", "", &before, false);
+    assert_eq!(held(&other.it), "Unknown", "what it came with is not current");
+}

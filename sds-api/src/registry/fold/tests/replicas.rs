@@ -5,7 +5,7 @@ use crate::{registry::pages::Page, replica::ReplicaId};
 
 /// A page of another replica, whose header has come to `beat`, that heard instance 1 of this incarnation so long before.
 fn vouch(story: &mut Story, id: &ReplicaId, beat: u64, page: u64, incarnation: u64, age: u64) {
-    let hash = VouchHash::of(&key(1), incarnation);
+    let hash = InstanceHash::of(&key(1), incarnation);
     let page = Page { beat: page, chunk: 0, chunks: 1, heard: vec![(hash, Duration::from_secs(age))] };
     story.fold.replica(id, beat, false);
     story.fold.page(id, beat, &page, Timestamp::now());
@@ -74,7 +74,7 @@ fn a_change_that_must_be_written_is_passed_on_as_a_sign_of_life() {
     assert!(story.fold.take_vouches().is_empty(), "the announcement tells it");
     assert_eq!(story.put(1, at(5, 2), Status::Unhealthy), Verdict::Write(at(5, 2)));
     let vouches = story.fold.take_vouches();
-    assert_eq!(vouches.keys().copied().collect::<Vec<_>>(), [VouchHash::of(&key(1), 5)]);
+    assert_eq!(vouches.keys().copied().collect::<Vec<_>>(), [InstanceHash::of(&key(1), 5)]);
     story.fold.give_back(vouches);
     assert_eq!(story.fold.take_vouches().len(), 1, "the flush failed, the next one tells it");
 }

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     instance::Key,
-    registry::pages::{self, VouchHash},
-    replica::PageKey,
+    registry::pages,
+    replica::{InstanceHash, PageKey},
     store::{HeadWrite, StoreError},
 };
 
@@ -40,7 +40,7 @@ impl World {
     }
 
     /// `Herald::flush`: pages first.
-    pub fn order_flush(&mut self, r: usize, heard: &[(VouchHash, Duration)], bye: bool) {
+    pub fn order_flush(&mut self, r: usize, heard: &[(InstanceHash, Duration)], bye: bool) {
         let mind = self.mind(r);
         let beat = mind.voice.begin_flush(bye);
         let chunks = if heard.is_empty() { Vec::new() } else { pages::encode(beat, LEASES.flush(), heard) };
