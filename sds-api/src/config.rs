@@ -117,12 +117,16 @@ pub struct Config {
     /// The same for polls and other reads
     #[arg(long, env = "SDS_RATE_READS", default_value = "0", value_name = "N")]
     pub rate_reads: u32,
-    /// How many connections are served at once; beyond it the idlest ones are closed
+    /// How many connections a listener serves at once; beyond it the idlest ones are closed
     #[arg(long, env = "SDS_CONNECTIONS", default_value = "12000", value_name = "N")]
     pub connections: usize,
     /// After this and up to as much again, a connection is asked to go, so that keep-alives spread over replicas
     #[arg(long, env = "SDS_CONNECTION_AGE", default_value = "5m", value_parser = parse_span, value_name = "SPAN")]
     pub connection_age: Duration,
+    /// Address and port for discovery streams alone, which SDS_LISTEN then does not serve; health answers there too [default:
+    /// SDS_LISTEN serves them]
+    #[arg(long, env = "SDS_XDS_LISTEN", value_parser = ip_port, value_name = "IP:PORT")]
+    pub xds_listen: Option<SocketAddr>,
     /// Where a gateway Envoy is to listen, whose hosts are the names of all services; told to who asks for all listeners
     #[arg(long, env = "SDS_XDS_GATEWAY", value_name = "IP:PORT")]
     pub xds_gateway: Option<SocketAddr>,
@@ -260,6 +264,7 @@ mod tests {
         for (args, name) in [
             (&["--listen", "localhost"][..], "SDS_LISTEN"),
             (&["--listen", "0.0.0.0:80"], "SDS_LISTEN"),
+            (&["--xds-listen", "8081"], "SDS_XDS_LISTEN"),
             (&["--port", "8080"], "PORT"),
             (&["--port", "x"], "PORT"),
             (&["--store", "etcd"], "SDS_STORE"),

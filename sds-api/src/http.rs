@@ -83,8 +83,46 @@ impl App {
 
 type Shared = axum::extract::State<Arc<App>>;
 
-/// The routes. A path that two dialects share is told apart by its method and its body.
-fn routes(app: Arc<App>) -> Router {
+/// What a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// All there is.
+    All,
+    /// All but discovery streams.
+    Requests,
+    /// Those, and health.
+    Streams,
+}
+
+fn streams() -> Router<Arc<App>> {
+    Router::new()
+        .route("/envoy.service.endpoint.v3.EndpointDiscoveryService/{method}", post(discover))
+        .route("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}", post(discover))
+}
+
+fn health() -> Router<Arc<App>> {
+    Router::new()
+        .route("/livez", get(admin::livez))
+        .route("/readyz", get(admin::readyz))
+        .route("/hc", get(admin::hc))
+        .route("/healthcheck", get(admin::healthcheck))
+}
+
+fn routes(app: Arc<App>, serves: Serves) -> Router {
+    let routes = match serves {
+        Serves::All => requests().merge(streams()),
+        Serves::Requests => requests(),
+        Serves::Streams => streams(),
+    };
+    routes
+        .merge(health())
+        .fallback(|| async { ApiError::NotFound("no such route, GET / lists them".into()) })
+        .method_not_allowed_fallback(|| async { ApiError::Method })
+        .with_state(app)
+}
+
+/// All other routes. A path that two dialects share is told apart by its method and its body.
+fn requests() -> Router<Arc<App>> {
     let registration = get(sds::get).post(legacy::register);
     let host = delete(legacy::deregister).get(native::later);
     Router::new()
@@ -107,16 +145,7 @@ fn routes(app: Arc<App>) -> Router {
         .route("/v1/events", get(events::get))
         .route("/v2/discovery:endpoints", post(eds::v2))
         .route("/v3/discovery:endpoints", post(eds::v3))
-        .route("/envoy.service.endpoint.v3.EndpointDiscoveryService/{method}", post(discover))
-        .route("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}", post(discover))
-        .route("/livez", get(admin::livez))
-        .route("/readyz", get(admin::readyz))
-        .route("/hc", get(admin::hc))
-        .route("/healthcheck", get(admin::healthcheck))
         .route("/metrics", get(admin::metrics))
-        .fallback(|| async { ApiError::NotFound("no such route, GET / lists them".into()) })
-        .method_not_allowed_fallback(|| async { ApiError::Method })
-        .with_state(app)
 }
 
 async fn discover(State(app): Shared, request: Request<Body>) -> Response {
@@ -133,9 +162,9 @@ pub struct Http {
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Http {
-    /// The routes of `app`.
-    pub fn new(app: Arc<App>) -> Self {
-        Self { routes: routes(app.clone()), app }
+    /// The routes of `app` for a listener.
+    pub fn new(app: Arc<App>, serves: Serves) -> Self {
+        Self { routes: routes(app.clone(), serves), app }
     }
 
     /// Answers a request of `peer`; `last` asks the client to close the connection after it.

@@ -7,10 +7,11 @@
 //!                            v
 //!   Envoys  <-- http <-- render <-- view <-- snapshot (immutable, watched)
 //!           <== xds <-----'
+//!              '-- who knows of a drain --> drains --> registry, for the other replicas and the sidecar
 //! ```
 //!
 //! Reads never touch the store and writes never touch a reader: they meet in one immutable snapshot. What decides
-//! (`registry::{fold, judge, lease}`, `view`, `xds::subscription`) does no I/O and is told the time.
+//! (`registry::{fold, judge, lease}`, `view`, `xds::subscription`, `drains::ledger`) does no I/O and is told the time.
 
 mod address;
 mod clock;
@@ -50,6 +51,7 @@ use sds_types::command::{self, Halt, MISCONFIGURED, Misconfigured};
 
 use address::AddressPolicy;
 use config::LogFormat;
+use http::Serves;
 use metrics::Metrics;
 use registry::{Options, Registry};
 use store::Store;
@@ -120,14 +122,20 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
+async fn listen(variable: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).await.with_context(|| format!("{variable}: cannot listen on {addr}"))
+}
+
 /// A running registry.
 #[derive(Debug)]
 pub struct Server {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Where it listens for discovery streams alone, if it does.
+    pub xds_addr: Option<SocketAddr>,
     app: Arc<http::App>,
     stop: watch::Sender<bool>,
-    serving: JoinHandle<()>,
+    serving: Vec<JoinHandle<()>>,
     shutdown_delay: std::time::Duration,
     #[cfg(feature = "embedded")]
     _embedded: Option<store::embedded::Embedded>,
@@ -136,9 +144,13 @@ pub struct Server {
 impl Server {
     /// Opens the store, binds the listener and answers; `/readyz` tells when something is known.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(config.listen_addr()).await;
-        let listener = listener.with_context(|| format!("SDS_LISTEN: cannot listen on {}", config.listen_addr()))?;
+        let listener = listen("SDS_LISTEN", config.listen_addr()).await?;
         let addr = listener.local_addr()?;
+        let for_streams = match config.xds_listen {
+            Some(addr) => Some(listen("SDS_XDS_LISTEN", addr).await?),
+            None => None,
+        };
+        let xds_addr = for_streams.as_ref().map(TcpListener::local_addr).transpose()?;
         #[cfg(feature = "embedded")]
         let embedded = match config.store_kind() {
             StoreKind::Embedded => Some(store::embedded::Embedded::start(&config.data).await?),
@@ -173,6 +185,7 @@ impl Server {
             snapshots: registry.snapshots(),
             metrics: metrics.clone(),
             clients,
+            admission: xds::Admission::default(),
             pollers: drains.pollers().clone(),
             gateway: config.xds_gateway,
         };
@@ -190,10 +203,19 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(%addr, store = ?config.store_kind(), table = config.table(), version, "listening");
-        let http = http::Http::new(app.clone());
-        let serving = tokio::spawn(server::serve(listener, http, config.limits(), metrics, stopped));
+        if let Some(addr) = xds_addr {
+            tracing::info!(%addr, "listening for discovery streams");
+        }
+        let all = if for_streams.is_some() { Serves::Requests } else { Serves::All };
+        let listeners = [Some((listener, all)), for_streams.map(|listener| (listener, Serves::Streams))];
+        let serve = |(listener, serves)| {
+            let http = http::Http::new(app.clone(), serves);
+            tokio::spawn(server::serve(listener, http, config.limits(), metrics.clone(), stopped.clone()))
+        };
+        let serving = listeners.into_iter().flatten().map(serve).collect();
         Ok(Self {
             addr,
+            xds_addr,
             app,
             stop,
             serving,
@@ -209,8 +231,10 @@ impl Server {
         shutdown.await;
         tracing::info!(delay = ?self.shutdown_delay, "stopping");
         server::stop(&self.app, self.shutdown_delay, &self.stop).await;
-        if let Err(error) = self.serving.await {
-            tracing::error!(%error, "the server did not end cleanly");
+        for serving in self.serving {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the server did not end cleanly");
+            }
         }
         if !self.app.registry.bye().await {
             tracing::warn!("the other replicas could not be told of the end: they learn of it by silence");

@@ -9,6 +9,7 @@
 //! also clusters, listeners and routes, as far as the catalog has them. Other types are met with silence there, and counted:
 //! their client goes on waiting for who serves them.
 
+mod admission;
 mod catalog;
 mod clients;
 mod service;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::{drains::Pollers, metrics::Metrics, registry::Snapshot};
 
+pub use admission::Admission;
 pub use clients::{Client, Clients, Wants};
 pub use service::PREFIX;
 pub use stream::Leaving;
@@ -37,6 +39,8 @@ pub struct Discovery {
     pub metrics: Metrics,
     /// Who holds a stream.
     pub clients: Clients,
+    /// The pace of new ones.
+    pub admission: Admission,
     /// Who asks without one.
     pub pollers: Pollers,
     /// Where Envoys that ask for all listeners are to listen, if anywhere.

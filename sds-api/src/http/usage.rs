@@ -37,6 +37,7 @@ Read
 Write (sidecars; a higher incarnation owns the ip:port, seq rises with each request)
   curl -X PUT http://{host}/v1/services/web/instances/10.0.0.1:80 -d '{{\"incarnation\":1,\"seq\":1,\"health\":\"healthy\"}}'
   curl -X POST http://{host}/v1/services/web/instances/10.0.0.1:80/drain -d '{{\"incarnation\":1,\"seq\":2}}'
+  curl 'http://{host}/v1/services/web/instances/10.0.0.1:80/drain?format=text'      # who may not know yet that it drains
   curl -X DELETE 'http://{host}/v1/services/web/instances/10.0.0.1:80?incarnation=1&seq=3'
 
 Write (clients of cookpad/sds, lyft/discovery, kumonos-sds)

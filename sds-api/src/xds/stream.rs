@@ -53,6 +53,8 @@ pub struct Session<V: Variant> {
     leaving: Option<Leaving>,
     serves: Serves,
     place: Place,
+    /// Before its turn it is not heard.
+    turn: Option<Instant>,
     /// Something may be due of these, at once.
     due: BTreeSet<Kind>,
     /// Something may be due of any, not before this.
@@ -71,10 +73,11 @@ impl<V: Variant> Session<V> {
         serves: Serves,
         place: Place,
     ) -> Self {
-        let Discovery { snapshots, metrics, gateway, .. } = discovery;
+        let Discovery { snapshots, metrics, gateway, admission, .. } = discovery;
         Self {
             requests,
             place,
+            turn: Some(admission.turn()),
             snapshots: snapshots.clone(),
             gateway: *gateway,
             leaving,
@@ -98,8 +101,9 @@ impl<V: Variant> Session<V> {
             tokio::select! {
                 biased;
                 () = left(&mut self.leaving) => return Err(Status::unavailable("this connection ends, open another one")),
+                () = its_turn(self.turn), if self.turn.is_some() => self.turn = None,
                 // What a client holds can only be judged by what there is.
-                request = self.requests.message(), if self.snapshots.borrow().is_some() => match request? {
+                request = self.requests.message(), if self.turn.is_none() && self.snapshots.borrow().is_some() => match request? {
                     None => return Ok(None),
                     Some(request) => self.hear(request)?,
                 },
@@ -172,6 +176,12 @@ impl<V: Variant> Session<V> {
         let strange = strange.filter(|(name, _)| kind == Kind::Endpoints && !proxyless::is_name(name)).count();
         self.metrics.bad_names.inc_by(strange as u64);
         Some(V::spell(kind, push, catalog))
+    }
+}
+
+async fn its_turn(turn: Option<Instant>) {
+    if let Some(turn) = turn {
+        sleep_until(turn).await;
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         service::{Service, View},
         task::{Phase, Task},
     },
-    envoy::{Envoy, HealthChecks},
+    envoy::{Envoy, Guards, HealthChecks, Mode, Setup},
     load::{Load, Mix, Report},
     process::Signal,
     stage::Stage,
@@ -38,6 +38,30 @@ pub(super) const SERVICE: &str = "web";
 /// Nothing here should take this long, also on a slow machine.
 pub(super) const ROUND: Duration = Duration::from_secs(60);
 
+const POLLING: [(Mode, HealthChecks); 3] = [
+    (Mode::Rest(REFRESH), HealthChecks::Off),
+    (Mode::Rest(REFRESH), HealthChecks::On),
+    (Mode::Rest(REFRESH), HealthChecks::IgnoredOnRemoval),
+];
+pub(super) const STREAMING: [(Mode, HealthChecks); 3] = [
+    (Mode::DeltaAds, HealthChecks::Off),
+    (Mode::Ads, HealthChecks::On),
+    (Mode::Rest(REFRESH), HealthChecks::IgnoredOnRemoval),
+];
+/// What the slow requests need.
+const INFLIGHT: Duration = Duration::from_millis(2500);
+/// From the last Envoy's word until the sidecar has heard it and all else is done, beside what is in flight.
+const RECEIPT: Duration = Duration::from_secs(2);
+
+/// The same with a linger (a fifth of it) that only ends a drain of which somebody does not know.
+pub fn receipts(definition: Definition) -> anyhow::Result<Definition> {
+    // Requests are not faster here than there, so what is in flight is not scaled.
+    definition
+        .with("sds-sidecar", "SDS_LINGER", "60s")?
+        .with("sds-sidecar", "SDS_INFLIGHT", "2500ms")?
+        .changed("sds-sidecar", |sidecar| sidecar.stop_timeout = Some(70))
+}
+
 /// What is deployed, and how often.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -49,6 +73,8 @@ pub struct Plan {
     pub before: Definition,
     /// What is deployed.
     pub after: Definition,
+    /// The Envoys: how each asks, and whether it checks hosts itself.
+    pub envoys: [(Mode, HealthChecks); 3],
     /// Whether the registry is started anew in the middle of the middle round.
     pub restart: bool,
 }
@@ -56,7 +82,12 @@ pub struct Plan {
 impl Plan {
     /// The same definition before and after, and no accident.
     pub fn plain(tasks: usize, rounds: usize, definition: Definition) -> Self {
-        Self { tasks, rounds, before: definition.clone(), after: definition, restart: false }
+        Self { tasks, rounds, before: definition.clone(), after: definition, envoys: POLLING, restart: false }
+    }
+
+    /// Envoys on streams, and one that polls; each drain ends when all of them know of it, long before its linger does.
+    pub fn with_receipts(tasks: usize, rounds: usize) -> anyhow::Result<Self> {
+        Ok(Self { envoys: STREAMING, ..Self::plain(tasks, rounds, receipts(Definition::shipped("fargate")?)?) })
     }
 }
 
@@ -82,8 +113,10 @@ pub async fn play(stage: &Stage, plan: &Plan) -> anyhow::Result<Outcome> {
     let service = ecs.service(plan.tasks);
     service.deploy(&plan.before, ROUND).await.context("the first tasks")?;
     let mut envoys = Vec::new();
-    for checks in [HealthChecks::Off, HealthChecks::On, HealthChecks::IgnoredOnRemoval] {
-        envoys.push(Envoy::checking(stage, api.addr, SERVICE, REFRESH, checks).await?);
+    for (mode, checks) in plan.envoys {
+        let (replicas, services) = (vec![api.addr], vec![SERVICE.to_owned()]);
+        envoys
+            .push(Envoy::set_up(stage, &Setup { replicas, services, mode, checks, guards: Guards::default() }).await?);
     }
     all_serve(&envoys, plan.tasks).await?;
 
@@ -134,6 +167,25 @@ impl Outcome {
         ensure!(stopped.len() == replaced, "{} tasks were replaced", stopped.len());
         let in_turn = healthy.iter().skip(plan.tasks).zip(&stopped).all(|(new, old)| new <= old);
         ensure!(in_turn, "an old task was stopped before a new one was registered");
+        Ok(())
+    }
+
+    /// How long each drain took, from SIGTERM to the sidecar's end, the shortest first.
+    pub fn drains(&self) -> Vec<Duration> {
+        let drain = |(_, story): &(String, History)| {
+            let when = |what| story.when("sds-sidecar", &what);
+            Some(when(What::Exited(0))? - when(What::Signalled(Signal::TERM))?)
+        };
+        let mut drains: Vec<_> = self.tasks.iter().filter_map(drain).collect();
+        drains.sort_unstable();
+        drains
+    }
+
+    /// Each drain had time for what was in flight, and no more than receipts take. A poller knows with its second poll at the
+    /// latest.
+    pub fn drained_by_receipts(&self) -> anyhow::Result<()> {
+        let (drains, most) = (self.drains(), INFLIGHT + RECEIPT + 2 * REFRESH);
+        ensure!(drains.iter().all(|took| (INFLIGHT..most).contains(took)), "drains took {drains:.1?}, not {most:?}");
         Ok(())
     }
 

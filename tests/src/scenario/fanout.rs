@@ -7,7 +7,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -75,8 +75,6 @@ impl fmt::Display for Outcome {
 /// What the streams have seen.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The registry is ready; a load balancer sends it nobody before.
-    ready: AtomicBool,
     /// Streams that were told what they asked for since the last restart.
     begun: AtomicUsize,
     /// Resources that came after that.
@@ -99,7 +97,6 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
 
     let all = plan.connections * plan.streams;
     let seen = Arc::<Seen>::default();
-    seen.ready.store(true, Ordering::SeqCst);
     let mut clients = JoinSet::new();
     for nth in 0..plan.connections {
         clients.spawn(client::run(replica.api.addr, nth, plan, seen.clone()));
@@ -118,13 +115,10 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
         reached.push(start.elapsed());
     }
 
-    seen.ready.store(false, Ordering::SeqCst);
     replica.api.process.kill().await?;
     seen.begun.store(0, Ordering::SeqCst);
     let start = Instant::now();
     replica.start_again(stage).await?;
-    replica.ready(SOON).await?;
-    seen.ready.store(true, Ordering::SeqCst);
     counted("all streams to be back", &seen.begun, all, BACK).await?;
     let back = start.elapsed();
     let [held, resent] = [&seen.held, &seen.resent].map(|count| count.load(Ordering::SeqCst));

@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use super::{
     crowd::has_all,
-    deploy::{self, LEASE, Outcome, REFRESH, ROUND, SERVICE, all_serve},
+    deploy::{self, LEASE, Outcome, ROUND, SERVICE, all_serve},
 };
 use crate::{
     dynamo::Dynamo,
     ecs::{Ecs, Settings},
-    envoy::{Envoy, Guards, HealthChecks, Mode, Setup},
+    envoy::{Envoy, Guards, Setup},
     fleet::{Fleet, Spec},
     load::{Load, Mix},
     replicas::{self, Replica, addrs},
@@ -41,12 +41,7 @@ pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Resu
     others.registered(SOON).await?;
     replicas::agree(&replicas, OTHERS, 10, SOON).await?;
     let expected = Expected::fleet(&others);
-    let kinds = [
-        (Mode::DeltaAds, HealthChecks::Off),
-        (Mode::Ads, HealthChecks::On),
-        (Mode::Rest(REFRESH), HealthChecks::IgnoredOnRemoval),
-    ];
-    let envoys = kinds.map(|(mode, checks)| {
+    let envoys = plan.envoys.map(|(mode, checks)| {
         let services = [SERVICE, OTHERS].map(str::to_owned).into();
         let setup = Setup { replicas: addrs.clone(), services, mode, checks, guards: Guards::default() };
         async move { Envoy::set_up(stage, &setup).await }

@@ -1,5 +1,5 @@
 //! Rolling deploys in full size: ten tasks, replaced five times under load, with the registry started anew in the middle of
-//! the third time; then in bridge mode; then an app that needs a minute; then without a linger, which must fail requests.
+//! the third time; then with Envoys on streams and drains that end by receipts; then in bridge mode; then an app that needs a minute; then without a linger, which must fail requests.
 
 use anyhow::{Context, ensure};
 
@@ -26,6 +26,14 @@ pub async fn run() -> anyhow::Result<()> {
     let outcome = play("replaced", &plan).await?;
     outcome.lost_nothing(&plan)?;
     ensure!(outcome.rate >= RATE, "only {:.0} requests a second were sent", outcome.rate);
+
+    let plan = Plan::with_receipts(TASKS, ROUNDS)?;
+    let outcome = play("replaced, Envoys on streams, drains ended by receipts", &plan).await?;
+    outcome.lost_nothing(&plan)?;
+    let drains = outcome.drains();
+    let at = |nth: usize| drains.get(nth).copied().unwrap_or_default();
+    say(format!("their drains took {:.1?} (median), {:.1?} (longest)", at(drains.len() / 2), at(drains.len() - 1)));
+    outcome.drained_by_receipts()?;
 
     let plan = Plan::plain(TASKS, 1, Definition::shipped("ec2-bridge")?);
     play("replaced in bridge mode", &plan).await?.lost_nothing(&plan)?;

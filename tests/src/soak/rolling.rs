@@ -7,7 +7,6 @@ use anyhow::{Context, ensure};
 
 use super::say;
 use crate::{
-    ecs::definition::Definition,
     place,
     programs::Programs,
     scenario::{
@@ -26,7 +25,7 @@ const RATE: f64 = 300.0;
 /// Plays and prints.
 pub async fn restarts() -> anyhow::Result<()> {
     let stage = stage()?;
-    let plan = deploy::Plan::plain(TASKS, 1, Definition::shipped("fargate")?);
+    let plan = deploy::Plan::with_receipts(TASKS, 1)?;
     let outcome = rolling::play(&stage, &plan, SENT).await.inspect_err(|_| say(stage.log_book().tails()))?;
     let (sent, failed) = (outcome.report.ok() + outcome.report.failures(), outcome.report.failures());
     say(format!(

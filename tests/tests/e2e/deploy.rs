@@ -30,6 +30,18 @@ fn a_rolling_deploy_under_load_fails_no_request() {
 }
 
 #[test]
+fn with_receipts_a_drain_takes_as_long_as_its_requests() {
+    alone("with_receipts_a_drain_takes_as_long_as_its_requests", async |stage| {
+        let plan = Plan::with_receipts(3, 1)?;
+        let outcome = deploy::play(stage, &plan).await?;
+        told(&outcome);
+        outcome.lost_nothing(&plan)?;
+        println!("drains took {:.1?}", outcome.drains());
+        outcome.drained_by_receipts()
+    });
+}
+
+#[test]
 fn a_rolling_deploy_in_bridge_mode_fails_no_request() {
     alone("a_rolling_deploy_in_bridge_mode_fails_no_request", async |stage| {
         let plan = Plan::plain(3, 1, Definition::shipped("ec2-bridge")?);

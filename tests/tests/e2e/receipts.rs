@@ -8,7 +8,7 @@ use e2e::{
     api::{Api, native_path},
     app::App,
     dynamo::Dynamo,
-    envoy::{Envoy, HealthChecks, Mode, Setup},
+    envoy::{Envoy, Guards, HealthChecks, Mode, Setup},
     replicas,
     sidecar::Sidecar,
     wait::{SOON, throughout, until},
@@ -228,7 +228,7 @@ fn a_sidecar_waits_for_what_is_in_flight_and_not_for_the_linger() {
         let mut envoys = Vec::new();
         for (mode, nth) in modes {
             let (replicas, services) = (vec![replicas[nth].api.addr], vec!["web".to_owned()]);
-            let setup = Setup { replicas, services, mode, checks: HealthChecks::Off };
+            let setup = Setup { replicas, services, mode, checks: HealthChecks::Off, guards: Guards::default() };
             envoys.push(Envoy::set_up(stage, &setup).await?);
         }
         for envoy in &envoys {

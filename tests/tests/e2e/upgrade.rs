@@ -3,17 +3,14 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use e2e::{
-    ecs::definition::Definition,
-    scenario::{deploy, releases, rolling},
-};
+use e2e::scenario::{deploy, releases, rolling};
 
 use crate::alone;
 
 #[test]
 fn replicas_restarted_in_turn_during_a_deploy_fail_no_request() {
     alone("replicas_restarted_in_turn_during_a_deploy_fail_no_request", async |stage| {
-        let plan = deploy::Plan::plain(3, 1, Definition::shipped("fargate")?);
+        let plan = deploy::Plan::with_receipts(3, 1)?;
         let outcome = rolling::play(stage, &plan, 50).await?;
         let (ok, failed) = (outcome.report.ok(), outcome.report.failures());
         println!("{ok} answered, {failed} failed, {:.0}/s, rounds {:.1?}", outcome.rate, outcome.rounds);

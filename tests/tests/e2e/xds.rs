@@ -299,12 +299,66 @@ fn before_anything_is_known_a_stream_is_silent() {
             late.start_again(stage).await?;
             late
         };
-        let mut stream = Sotw::endpoints(&connect(late.api.addr).await?).await?;
+        let channel = connect(late.api.addr).await?;
+        let mut stream = Sotw::endpoints(&channel).await?;
         stream.say(sotw(&["web"], "")).await?;
+        // What this one holds from before is still true, which only who knows something can tell.
+        let mut holder = Delta::aggregated(&channel).await?;
+        let mut request = delta(&["web", "none"], &[], "");
+        request.initial_resource_versions = [("web".to_owned(), version_of(&first.api, "web").await?)].into();
+        holder.say(request).await?;
         stream.is_silent(SILENCE).await?;
         late.gate.spare();
         late.ready(SOON).await?;
         ensure!(told(&stream.next(PUSH).await?.resources)? == [("web".to_owned(), 1)]);
+        let news = holder.next(PUSH).await?.resources;
+        ensure!(news.iter().map(|it| it.name.as_str()).eq(["none"]), "{news:?}");
+        Ok(())
+    });
+}
+
+/// Or all streams would stay with the replica that was there first.
+#[test]
+fn a_connection_that_is_old_ends_its_streams_and_its_client_comes_back() {
+    play("a_connection_that_is_old_ends_its_streams_and_its_client_comes_back", async |stage| {
+        let api = Api::start(stage, &[("SDS_CONNECTION_AGE", "1s")]).await?;
+        let channel = connect(api.addr).await?;
+        for _ in 0..2 {
+            let mut stream = Sotw::endpoints(&channel).await?;
+            stream.say(sotw(&["web"], "")).await?;
+            stream.next(PUSH).await?;
+            ensure!(stream.end(SOON).await?.code() == Code::Unavailable);
+        }
+        Ok(())
+    });
+}
+
+async fn version_of(api: &Api, service: &str) -> anyhow::Result<String> {
+    let answer = api.eds("v3", &[service], "").await?.expect(200)?.json()?;
+    answer["version_info"].as_str().map(str::to_owned).context("no version")
+}
+
+#[test]
+fn streams_may_have_a_listener_of_their_own() {
+    play("streams_may_have_a_listener_of_their_own", async |stage| {
+        let mut api = Api::start(stage, &[("SDS_XDS_LISTEN", "127.0.0.1:0")]).await?;
+        let addr = api.process.address("listening for discovery streams addr=").await?;
+        put(&api, "web", 1).await?;
+        let mut stream = Sotw::aggregated(&connect(addr).await?).await?;
+        stream.say(sotw(&["web"], "")).await?;
+        ensure!(told(&stream.next(PUSH).await?.resources)? == [("web".to_owned(), 1)]);
+        let refused = Sotw::aggregated(&connect(api.addr).await?).await.err().context("the other one serves it too")?;
+        let code = refused.downcast_ref::<tonic::Status>().map(tonic::Status::code);
+        ensure!(code == Some(Code::Unimplemented), "{refused:?}");
+        let client = e2e::http::client(SOON);
+        let status = async |path: &str| {
+            let url = format!("http://{addr}{path}");
+            anyhow::Ok(e2e::http::send(&client, reqwest::Method::GET, &url, &[], "").await?.status)
+        };
+        ensure!((status("/readyz").await?, status("/v1/services").await?) == (200, 404));
+        let (stopped, status) = tokio::join!(api.process.stop(SOON), stream.end(SOON));
+        stopped?;
+        ensure!(status?.code() == Code::Unavailable);
         Ok(())
     });
 }

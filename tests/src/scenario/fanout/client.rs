@@ -27,9 +27,7 @@ type Held = HashMap<String, String>;
 pub async fn run(addr: SocketAddr, nth: usize, plan: Plan, seen: Arc<Seen>) {
     let mut held = vec![Held::new(); plan.streams];
     loop {
-        if seen.ready.load(Ordering::SeqCst)
-            && let Ok(channel) = connect(addr).await
-        {
+        if let Ok(channel) = connect(addr).await {
             let (channel, seen) = (&channel, &*seen);
             let streams = held.iter_mut().enumerate().map(async |(at, held)| {
                 let nth_stream = nth * plan.streams + at;
