@@ -106,12 +106,9 @@ impl Drains {
 
     /// Whether everybody knows that this incarnation drains.
     pub fn are_complete(&self, key: &Key, incarnation: u64) -> bool {
-        let ledger = self.ledger();
-        let Some(drain) = ledger.drain(key).filter(|drain| drain.seen && drain.incarnation == incarnation) else {
-            return false;
-        };
-        let others = self.others(key, incarnation, drain.since);
-        others.is_some_and(|others| others.iter().all(|(_, seen)| *seen))
+        let drain = self.ledger().drain(key).map(|drain| (drain.incarnation, drain.seen, drain.since));
+        let drain = drain.filter(|(standing, seen, _)| *standing == incarnation && *seen);
+        drain.is_some_and(|(_, _, since)| all(self.others(key, incarnation, since).as_deref()))
     }
 
     /// Where the drain of an instance stands, if it drains.
@@ -119,7 +116,6 @@ impl Drains {
         let ledger = self.ledger();
         let drain = ledger.drain(key)?;
         let others = self.others(key, drain.incarnation, drain.since);
-        let complete = drain.seen && others.as_ref().is_some_and(|others| others.iter().all(|(_, seen)| *seen));
         let mut waiting = Vec::new();
         if !drain.seen {
             self.each(key.service.as_str(), |holding, client| {
@@ -128,7 +124,7 @@ impl Drains {
                 }
             });
         }
-        Some(Standing { complete, here: drain.seen, others, waiting })
+        Some(Standing { complete: drain.seen && all(others.as_deref()), here: drain.seen, others, waiting })
     }
 
     /// What the other replicas say of it, once a look at them has begun after it did.
@@ -171,4 +167,9 @@ impl Drains {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether all other replicas could be heard, and said so.
+fn all(others: Option<&[(ReplicaId, bool)]>) -> bool {
+    others.is_some_and(|others| others.iter().all(|(_, seen)| *seen))
 }

@@ -29,9 +29,7 @@ const AT: &str = "10.0.0.1:80";
 
 /// `AT` of `web`, which is not alone there, begins to drain.
 async fn drains(api: &Api) -> anyhow::Result<()> {
-    let answer = api.drain("web", AT, (1, 2)).await?.expect(200)?.json()?;
-    ensure!(answer["drained"] == json!(false), "{answer}");
-    Ok(())
+    is_told_to_wait(api, 1).await
 }
 
 async fn serves(api: &Api) -> anyhow::Result<()> {
@@ -59,7 +57,7 @@ async fn completes(api: &Api, within: Duration) -> anyhow::Result<()> {
 }
 
 /// Somebody like this may not know of it, and that stays so.
-async fn waits_for(api: &Api, who: &Value) -> anyhow::Result<()> {
+async fn waits_for(api: &Api, incarnation: u64, who: &Value) -> anyhow::Result<()> {
     throughout("the drain waits", AWHILE, async || {
         let receipts = receipts(api).await?;
         let waiting = receipts["waiting"].as_array().context("no list")?;
@@ -67,7 +65,14 @@ async fn waits_for(api: &Api, who: &Value) -> anyhow::Result<()> {
         ensure!(receipts["complete"] == false && waiting.iter().any(|it| same(&it)), "{receipts}");
         Ok(())
     })
-    .await
+    .await?;
+    is_told_to_wait(api, incarnation).await
+}
+
+async fn is_told_to_wait(api: &Api, incarnation: u64) -> anyhow::Result<()> {
+    let told = api.drain("web", AT, (incarnation, 2)).await?.expect(200)?.json()?;
+    ensure!(told["drained"] == false, "{told}");
+    Ok(())
 }
 
 #[test]
@@ -86,7 +91,7 @@ fn a_drain_waits_for_each_streams_word() {
 
         drains(&api).await?;
         let told = stream_next(&mut stream).await?;
-        waits_for(&api, &json!({"who": "test", "asks": "sotw"})).await?;
+        waits_for(&api, 1, &json!({"who": "test", "asks": "sotw"})).await?;
         let mut refused = sotw(&["web"], &told);
         refused.error_detail = refusal("not this one");
         stream.say(refused).await?;
@@ -95,7 +100,7 @@ fn a_drain_waits_for_each_streams_word() {
             Ok(())
         })
         .await?;
-        waits_for(&api, &json!({"who": "test"})).await?;
+        waits_for(&api, 1, &json!({"who": "test"})).await?;
         // Another change, in which it drains all the same.
         api.put("web", "10.0.0.3:80", (1, 1), json!({})).await?.expect(200)?;
         accepts(&mut stream).await?;
@@ -136,6 +141,7 @@ fn a_drain_waits_for_the_streams_of_other_replicas() {
             Ok(())
         })
         .await?;
+        is_told_to_wait(here, 1).await?;
         let receipts = receipts(here).await?;
         ensure!(receipts["here"] == true && receipts["others"][0]["complete"] == false, "{receipts}");
         stream.say(delta(&[], &[], &told)).await?;
@@ -162,10 +168,11 @@ fn a_drain_waits_for_the_next_poll_of_each_poller() {
             polls(who, v1).await?;
         }
         drains(&api).await?;
-        waits_for(&api, &json!({"who": "10.1.0.1", "asks": "v1"})).await?;
+        waits_for(&api, 1, &json!({"who": "10.1.0.1", "asks": "v1"})).await?;
         polls("10.1.0.1", true).await?;
+        waits_for(&api, 1, &json!({"who": "10.1.0.2", "asks": "eds"})).await?;
         polls("10.1.0.2", false).await?;
-        waits_for(&api, &json!({"who": "10.1.0.3"})).await?;
+        waits_for(&api, 1, &json!({"who": "10.1.0.3"})).await?;
         polls("10.1.0.3", true).await?;
         completes(&api, TOLD).await?;
 
@@ -178,7 +185,7 @@ fn a_drain_waits_for_the_next_poll_of_each_poller() {
         for (who, v1) in [("10.1.0.1", true), ("10.1.0.2", false), ("10.1.0.3", true)] {
             polls(who, v1).await?;
         }
-        waits_for(&api, &json!({"who": "10.1.0.1", "asks": "v1"})).await?;
+        waits_for(&api, 2, &json!({"who": "10.1.0.1", "asks": "v1"})).await?;
         let last = receipts(&api).await?;
         ensure!(last["waiting_for"] == 2, "it is told the health: {last}");
         Ok(())
@@ -198,7 +205,7 @@ fn a_drain_waits_a_while_for_a_stream_that_has_ended() {
         drains(&api).await?;
         drop(stream);
         let ended = Instant::now();
-        waits_for(&api, &json!({"who": "test"})).await?;
+        waits_for(&api, 1, &json!({"who": "test"})).await?;
         completes(&api, MISSED + TOLD).await?;
         ensure!(ended.elapsed() > MISSED - Duration::from_millis(500), "after {:?}", ended.elapsed());
         Ok(())
