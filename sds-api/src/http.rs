@@ -43,7 +43,7 @@ use http::{HeaderName, HeaderValue, Method, Request, header};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-pub use peer::Peer;
+pub use peer::{Peer, poller};
 pub use rate::Rates;
 
 use crate::{
@@ -177,7 +177,7 @@ impl Http {
             tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().clone()));
         let mut response = match self.too_soon(route, request.method(), peer) {
             Some(refusal) => refusal,
-            None => match peer.asks(self.routes.clone().oneshot(request)).await {
+            None => match peer.asks(begun, self.routes.clone().oneshot(request)).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             },

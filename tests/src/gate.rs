@@ -193,10 +193,13 @@ impl Door {
 }
 
 async fn pass(mut client: TcpStream, target: SocketAddr, judge: Option<Arc<Judge>>, mut state: watch::Receiver<State>) {
+    // A gate that is open costs no time: small segments do not wait for each other.
+    let _ = client.set_nodelay(true);
     let Some((said, born)) = admit(&mut client, &mut state).await else { return };
     match judge {
         None => {
             if let Ok(server) = TcpStream::connect(target).await {
+                let _ = server.set_nodelay(true);
                 flow::carry(&mut client, server, said, &mut state, born).await;
             }
         }

@@ -1,13 +1,13 @@
 //! Who polls, and which version of each service it was answered last. A stream says what it holds; a poller only comes again.
 //!
-//! - A poller is a peer's address and the `x-forwarded-for` of its request: an Envoy names itself there. Those that nothing
-//!   tells apart, behind one address, count as one.
+//! - A poller is the `x-forwarded-for` of its request, where an Envoy names itself, else the peer's address. Those that
+//!   nothing tells apart count as one.
 //! - One that stays away for three of its own pauses has stopped, or asks another replica now; after [`LONGEST`] in any case.
 //! - A poll costs one look into a table, and no allocation but its first.
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -34,12 +34,14 @@ const POLLS: usize = 4096;
 const WORDS: usize = 64;
 
 /// Who asks.
-#[derive(Debug, Clone, Copy, Hash)]
+#[derive(Debug, Clone, Copy)]
 pub struct Poller<'a> {
     /// Whom its request says that it is for.
     pub forwarded: Option<&'a [u8]>,
     /// The peer.
     pub ip: Option<IpAddr>,
+    /// When it asked.
+    pub at: Instant,
 }
 
 /// What one poller was answered last of one service.
@@ -54,13 +56,16 @@ pub struct Poll {
     /// What it was answered.
     pub version: Version,
     last: Instant,
-    /// Between its polls; nothing after the first.
-    pause: Option<Duration>,
+    /// Microseconds between its polls; 0 after the first.
+    pause: u32,
 }
 
 impl Poll {
     fn has_stopped(&self, now: Instant) -> bool {
-        let patience = self.pause.map_or(LONGEST, |pause| (3 * pause).clamp(SHORTEST, LONGEST));
+        let patience = match self.pause {
+            0 => LONGEST,
+            pause => (3 * Duration::from_micros(pause.into())).clamp(SHORTEST, LONGEST),
+        };
         now.saturating_duration_since(self.last) > patience
     }
 }
@@ -78,9 +83,27 @@ struct Table {
     crowded: AtomicU64,
 }
 
+/// The keys are hashes already, which nobody outside can choose.
+#[derive(Debug, Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0 << 8 | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shard {
-    polls: HashMap<u64, Poll>,
+    polls: HashMap<u64, Poll, BuildHasherDefault<AsIs>>,
     /// When those that have stopped were last taken out to make room.
     cleared: Option<Instant>,
 }
@@ -111,14 +134,15 @@ impl Default for Pollers {
 impl Pollers {
     /// A poller is answered with this version of a service.
     pub fn answered(&self, who: Poller<'_>, reads: Reads, service: &str, version: Version) {
-        let (table, now) = (&*self.0, Instant::now());
-        let place = table.hasher.hash_one((who, reads, service));
+        let (table, now) = (&*self.0, who.at);
+        let place = who.place(table.hasher.build_hasher(), reads, service);
         let shard = usize::try_from(place % SHARDS as u64).unwrap_or(0);
         let mut shard = lock(&table.shards[shard]);
         if let Some(poll) = shard.polls.get_mut(&place) {
-            let pause = now.saturating_duration_since(poll.last);
+            let pause = now.saturating_duration_since(poll.last).as_micros();
+            let pause = u32::try_from(pause).unwrap_or(u32::MAX).max(1);
             // A pause that was once longer is forgotten slowly: two polls at once say little.
-            poll.pause = Some(poll.pause.map_or(pause, |before| pause.max(before * 3 / 4)));
+            poll.pause = pause.max(poll.pause - poll.pause / 4);
             (poll.last, poll.version) = (now, version);
             return;
         }
@@ -126,7 +150,7 @@ impl Pollers {
             return table.crowded.store(millis(now - table.start) + 1, Relaxed);
         }
         let (service, who) = (service.into(), who.name().into());
-        shard.polls.insert(place, Poll { service, who, reads, version, last: now, pause: None });
+        shard.polls.insert(place, Poll { service, who, reads, version, last: now, pause: 0 });
     }
 
     /// Shows each poller of a service, and forgets those that have stopped.
@@ -147,6 +171,20 @@ impl Pollers {
 }
 
 impl Poller<'_> {
+    /// In few pieces, for each of them costs.
+    fn place(self, mut hasher: impl Hasher, reads: Reads, service: &str) -> u64 {
+        match (self.forwarded, self.ip) {
+            (Some(forwarded), _) => hasher.write(forwarded),
+            (None, Some(IpAddr::V4(ip))) => hasher.write(&ip.octets()),
+            (None, Some(IpAddr::V6(ip))) => hasher.write(&ip.octets()),
+            (None, None) => {}
+        }
+        // A header holds neither byte, so nothing runs into the service's name.
+        hasher.write_u8((reads == Reads::List).into());
+        hasher.write(service.as_bytes());
+        hasher.finish()
+    }
+
     fn name(self) -> String {
         let forwarded = self.forwarded.map(String::from_utf8_lossy);
         let name = forwarded.map(Into::into).or_else(|| self.ip.map(|ip| ip.to_canonical().to_string()));
@@ -169,7 +207,7 @@ mod tests {
     use super::*;
 
     fn envoy(name: &str) -> Poller<'_> {
-        Poller { forwarded: Some(name.as_bytes()), ip: None }
+        Poller { forwarded: Some(name.as_bytes()), ip: None, at: Instant::now() }
     }
 
     fn version(n: u8) -> Version {

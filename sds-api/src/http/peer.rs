@@ -3,6 +3,7 @@
 use std::{future::Future, net::SocketAddr};
 
 use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
 use crate::drains::Poller;
 
@@ -17,18 +18,18 @@ pub struct Peer {
 
 tokio::task_local! {
     // An extension of the request would cost each poll two allocations.
-    static ASKING: Peer;
+    static ASKING: (Peer, Instant);
 }
 
 impl Peer {
     /// Whose request is answered here.
     pub fn asking() -> Option<Self> {
-        ASKING.try_with(|peer| *peer).ok()
+        ASKING.try_with(|(peer, _)| *peer).ok()
     }
 
-    /// Answers a request of this peer.
-    pub fn asks<F: Future>(self, answer: F) -> impl Future<Output = F::Output> {
-        ASKING.scope(self, answer)
+    /// Answers a request of this peer, which came just now.
+    pub fn asks<F: Future>(self, now: Instant, answer: F) -> impl Future<Output = F::Output> {
+        ASKING.scope((self, now), answer)
     }
 }
 
@@ -37,5 +38,9 @@ pub const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The sender of a poll.
 pub fn poller(forwarded: Option<&HeaderValue>) -> Poller<'_> {
-    Poller { forwarded: forwarded.map(HeaderValue::as_bytes), ip: Peer::asking().map(|peer| peer.addr.ip()) }
+    let (ip, at) = match ASKING.try_with(|(peer, now)| (peer.addr.ip(), *now)) {
+        Ok((ip, now)) => (Some(ip), now),
+        Err(_) => (None, Instant::now()),
+    };
+    Poller { forwarded: forwarded.map(HeaderValue::as_bytes), ip, at }
 }

@@ -25,8 +25,8 @@ use super::{
     wire::{DiscoveryRequest, DiscoveryResponse},
 };
 use crate::{
-    drains::{Poller, Reads},
-    http::Peer,
+    drains::Reads,
+    http::{Peer, poller},
 };
 
 /// Where all methods are.
@@ -123,7 +123,7 @@ impl Fetch {
         once.hear(&request.resource_names, "", false, false)
             .map_err(|_| Status::resource_exhausted("too many names in one request"))?;
         let push = Sotw::push(KIND, &mut once, catalog).ok_or_else(|| Status::invalid_argument("no names"))?;
-        let poller = Poller { forwarded: None, ip: Peer::asking().map(|peer| peer.addr.ip()) };
+        let poller = poller(None);
         for (name, version) in &push.resources {
             if let Some(version) = version.filter(|_| snapshot.services.contains_key(name.as_ref())) {
                 self.0.pollers.answered(poller, Reads::Health, name, version);
