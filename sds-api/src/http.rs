@@ -37,7 +37,7 @@ use axum::{
     body::Body,
     extract::State,
     response::{IntoResponse, Response},
-    routing::{delete, get, post, put},
+    routing::{MethodRouter, delete, get, post, put},
 };
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use tokio::time::Instant;
@@ -94,10 +94,10 @@ pub enum Serves {
     Streams,
 }
 
-fn streams() -> Router<Arc<App>> {
+fn streams(method: MethodRouter<Arc<App>>) -> Router<Arc<App>> {
     Router::new()
-        .route("/envoy.service.endpoint.v3.EndpointDiscoveryService/{method}", post(discover))
-        .route("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}", post(discover))
+        .route("/envoy.service.endpoint.v3.EndpointDiscoveryService/{method}", method.clone())
+        .route("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}", method)
 }
 
 fn health() -> Router<Arc<App>> {
@@ -110,9 +110,9 @@ fn health() -> Router<Arc<App>> {
 
 fn routes(app: Arc<App>, serves: Serves) -> Router {
     let routes = match serves {
-        Serves::All => requests().merge(streams()),
-        Serves::Requests => requests(),
-        Serves::Streams => streams(),
+        Serves::All => requests().merge(streams(post(discover))),
+        Serves::Requests => requests().merge(streams(post(xds::elsewhere))),
+        Serves::Streams => streams(post(discover)),
     };
     routes
         .merge(health())

@@ -26,7 +26,7 @@ use crate::{drains::Pollers, metrics::Metrics, registry::Snapshot};
 
 pub use admission::Admission;
 pub use clients::{Client, Clients, Wants};
-pub use service::PREFIX;
+pub use service::{PREFIX, elsewhere};
 pub use stream::Leaving;
 pub use subscription::{Answer, Held};
 

@@ -60,6 +60,11 @@ impl Discovery {
     }
 }
 
+/// Where streams are not served because they have a listener of their own, in words that a gRPC client shows.
+pub async fn elsewhere() -> Response {
+    Status::unimplemented("discovery streams are served at SDS_XDS_LISTEN").into_http()
+}
+
 fn unimplemented() -> Response {
     Status::unimplemented("no such method").into_http()
 }

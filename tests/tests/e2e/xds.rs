@@ -324,7 +324,8 @@ fn a_connection_that_is_old_ends_its_streams_and_its_client_comes_back() {
         let api = Api::start(stage, &[("SDS_CONNECTION_AGE", "1s")]).await?;
         let channel = connect(api.addr).await?;
         for _ in 0..2 {
-            let mut stream = Sotw::endpoints(&channel).await?;
+            // The client may not know yet that its old connection is closed.
+            let mut stream = until("a stream to open", SOON, async || Ok(Sotw::endpoints(&channel).await?)).await?;
             stream.say(sotw(&["web"], "")).await?;
             stream.next(PUSH).await?;
             ensure!(stream.end(SOON).await?.code() == Code::Unavailable);
@@ -348,8 +349,7 @@ fn streams_may_have_a_listener_of_their_own() {
         stream.say(sotw(&["web"], "")).await?;
         ensure!(told(&stream.next(PUSH).await?.resources)? == [("web".to_owned(), 1)]);
         let refused = Sotw::aggregated(&connect(api.addr).await?).await.err().context("the other one serves it too")?;
-        let code = refused.downcast_ref::<tonic::Status>().map(tonic::Status::code);
-        ensure!(code == Some(Code::Unimplemented), "{refused:?}");
+        ensure!(refused.to_string().contains("streams are served at SDS_XDS_LISTEN"), "{refused:?}");
         let client = e2e::http::client(SOON);
         let status = async |path: &str| {
             let url = format!("http://{addr}{path}");
