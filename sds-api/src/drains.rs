@@ -46,9 +46,9 @@ pub struct Drains {
 pub struct Standing {
     /// Everybody knows.
     pub complete: bool,
-    /// This replica's clients know, and those of each of the others. Nothing while the others cannot be heard.
+    /// All clients of this replica know.
     pub here: bool,
-    /// The others.
+    /// Each of the others, and whether all of its clients know; nothing while they cannot be heard.
     pub others: Option<Vec<(ReplicaId, bool)>>,
     /// Clients of this replica that may not know.
     pub waiting: Vec<Waiting>,

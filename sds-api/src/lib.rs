@@ -131,8 +131,6 @@ async fn listen(variable: &str, addr: SocketAddr) -> anyhow::Result<TcpListener>
 pub struct Server {
     /// Where it listens.
     pub addr: SocketAddr,
-    /// Where it listens for discovery streams alone, if it does.
-    pub xds_addr: Option<SocketAddr>,
     app: Arc<http::App>,
     stop: watch::Sender<bool>,
     serving: Vec<JoinHandle<()>>,
@@ -150,7 +148,6 @@ impl Server {
             Some(addr) => Some(listen("SDS_XDS_LISTEN", addr).await?),
             None => None,
         };
-        let xds_addr = for_streams.as_ref().map(TcpListener::local_addr).transpose()?;
         #[cfg(feature = "embedded")]
         let embedded = match config.store_kind() {
             StoreKind::Embedded => Some(store::embedded::Embedded::start(&config.data).await?),
@@ -203,7 +200,8 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(%addr, store = ?config.store_kind(), table = config.table(), version, "listening");
-        if let Some(addr) = xds_addr {
+        if let Some(listener) = &for_streams {
+            let addr = listener.local_addr()?;
             tracing::info!(%addr, "listening for discovery streams");
         }
         let all = if for_streams.is_some() { Serves::Requests } else { Serves::All };
@@ -215,7 +213,6 @@ impl Server {
         let serving = listeners.into_iter().flatten().map(serve).collect();
         Ok(Self {
             addr,
-            xds_addr,
             app,
             stop,
             serving,

@@ -17,7 +17,7 @@ pub struct Peer {
 }
 
 tokio::task_local! {
-    // An extension of the request would cost each poll two allocations.
+    // An extension of the request would be allocated for each poll.
     static ASKING: (Peer, Instant);
 }
 
