@@ -19,9 +19,11 @@ use sds_types::{
 };
 
 use crate::{
+    auth::{Source, Terms},
     keepsake::Peers,
     registry::{Leases, Snapshots},
     server::Limits,
+    tools::Tool,
 };
 
 /// Where registrations are kept.
@@ -49,6 +51,9 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Parser)]
 #[command(name = "sds-api", version, term_width = 110)]
 pub struct Config {
+    /// Something else than to serve.
+    #[command(subcommand)]
+    pub tool: Option<Tool>,
     /// Address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, env = "SDS_LISTEN", value_parser = ip_port, value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
@@ -58,6 +63,9 @@ pub struct Config {
     /// Accept registrations from anybody who reaches an address that is not loopback
     #[arg(long, env = "SDS_ALLOW_OPEN_WRITES", action = Set, default_value = "false", value_name = "BOOL")]
     pub allow_open_writes: bool,
+    /// Who may register what: a file in TOML or JSON, which is read again when it changes, or its text
+    #[arg(long, env = "SDS_POLICY", value_name = "FILE")]
+    pub policy: Option<Source>,
     /// Where registrations are kept [default: dynamodb if DDB_TABLE is set or nothing else is compiled in, else embedded]
     #[arg(long, env = "SDS_STORE")]
     pub store: Option<StoreKind>,
@@ -164,7 +172,9 @@ impl Config {
     /// Reads flags and environment; the first argument is the program's name.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Halt> {
         let config: Self = command::parse(args)?;
-        config.check().map_err(Halt::Wrong)?;
+        if config.tool.is_none() {
+            config.check().map_err(Halt::Wrong)?;
+        }
         Ok(config)
     }
 
@@ -190,11 +200,11 @@ impl Config {
             return Err(Misconfigured::new("SDS_CONNECTIONS", "0 connections serve nobody"));
         }
         let listen = self.listen_addr();
-        if !listen.ip().is_loopback() && !self.allow_open_writes {
+        if self.policy.is_none() && !listen.ip().is_loopback() && !self.allow_open_writes {
             let name = if self.listen.is_some() { "SDS_LISTEN" } else { "PORT" };
             let reason = format!(
                 "{listen} is not loopback and writes are open to all who reach it; \
-                 set SDS_ALLOW_OPEN_WRITES=true if the network alone decides who may register"
+                 say in SDS_POLICY who may register, or set SDS_ALLOW_OPEN_WRITES=true if the network alone decides"
             );
             return Err(Misconfigured::new(name, reason));
         }
@@ -233,6 +243,12 @@ impl Config {
     /// Whether loopback addresses may be registered.
     pub fn allows_loopback(&self) -> bool {
         self.allow_loopback.unwrap_or(self.listen_addr().ip().is_loopback())
+    }
+
+    /// What a policy may ask for here.
+    pub fn terms(&self) -> Terms {
+        let open = self.allow_open_writes || self.listen_addr().ip().is_loopback();
+        Terms { open, aws: false }
     }
 
     /// Where a snapshot is looked for.

@@ -10,7 +10,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use sds_types::{ErrorBody, Invalid, Sequence};
 
-use crate::{address::AddressRefused, registry::WriteError, store::Trouble};
+use crate::{address::AddressRefused, auth::Denied, registry::WriteError, store::Trouble};
 
 pub use legacy::MISSING;
 
@@ -32,9 +32,13 @@ pub enum ApiError {
     /// Nothing is known yet, so nothing is answered: "empty" would be a lie.
     #[error("the first read of the store is not complete")]
     NotReady,
+    /// The policy says no.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// Only an operator may do this; who asked.
     #[error(
-        "until there is a policy, operators speak from this machine itself (127.0.0.1 or ::1), and this request came from {0}"
+        "operators speak from this machine itself (127.0.0.1 or ::1), or with a token that the policy lets operate this \
+         service; this request came from {0}"
     )]
     OperatorOnly(String),
     /// No such service or route.
@@ -74,6 +78,9 @@ impl ApiError {
             Self::Write(WriteError::Store(_)) => (StatusCode::SERVICE_UNAVAILABLE, "StoreUnavailable"),
             Self::Write(WriteError::Unannounced) => (StatusCode::SERVICE_UNAVAILABLE, "StoreUnavailable"),
             Self::Write(WriteError::NotReady) | Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "NotReady"),
+            Self::Denied(Denied::Missing(_) | Denied::Unproven(_)) => (StatusCode::UNAUTHORIZED, "Unauthenticated"),
+            Self::Denied(Denied::Forbidden { .. }) => (StatusCode::FORBIDDEN, "Forbidden"),
+            Self::Denied(Denied::Away(_)) => (StatusCode::SERVICE_UNAVAILABLE, "IdentityUnavailable"),
             Self::OperatorOnly(_) => (StatusCode::FORBIDDEN, "OperatorOnly"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "NotFound"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
@@ -136,6 +143,9 @@ fn answer(status: StatusCode, mut response: Response) -> Response {
     *response.status_mut() = status;
     if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer, SDS-AWS"));
     }
     // The rest of a body that was refused may still be on its way; it must not be read as the next request.
     if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {

@@ -5,6 +5,7 @@
 //! `error` alone.
 
 mod admin;
+mod admit;
 mod body;
 mod clients;
 mod drain;
@@ -43,11 +44,13 @@ use http::{HeaderName, HeaderValue, Method, Request, header};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+pub use admit::Names;
 pub use peer::{Peer, poller};
 pub use rate::Rates;
 
 use crate::{
-    address::AddressPolicy, drains::Drains, error::ApiError, metrics::Metrics, registry::Registry, route::Route, xds,
+    address::AddressPolicy, auth::Auth, drains::Drains, error::ApiError, metrics::Metrics, registry::Registry,
+    route::Route, xds,
 };
 use rate::Kind;
 
@@ -64,7 +67,11 @@ pub struct App {
     pub drains: Drains,
     /// How often a peer may ask.
     pub rates: Rates,
-    /// Who may register.
+    /// And who is known by name.
+    pub names: Names,
+    /// Who may write what.
+    pub auth: Auth,
+    /// Which addresses may be registered.
     pub addresses: AddressPolicy,
     /// The name of the environment, for v1.
     pub env: Arc<str>,

@@ -14,6 +14,7 @@
 //! (`registry::{fold, judge, lease}`, `view`, `xds::subscription`, `drains::ledger`) does no I/O and is told the time.
 
 mod address;
+mod auth;
 mod clock;
 mod config;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod replica;
 mod route;
 mod server;
 mod store;
+mod tools;
 mod view;
 mod xds;
 
@@ -50,6 +52,7 @@ pub use config::{Config, StoreKind};
 use sds_types::command::{self, Halt, MISCONFIGURED, Misconfigured};
 
 use address::AddressPolicy;
+use auth::Auth;
 use config::LogFormat;
 use http::Serves;
 use metrics::Metrics;
@@ -67,6 +70,9 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(Halt::Wrong(wrong)) => return misconfigured(&wrong),
     };
+    if let Some(tool) = &config.tool {
+        return tools::run(tool);
+    }
     log(&config);
     for variable in command::unknown_variables::<Config>() {
         tracing::warn!(variable, "is set, and no option of this program");
@@ -174,6 +180,8 @@ impl Server {
             create_table: config.create_table || endpoint.is_some(),
             snapshots: config.snapshots(),
         };
+        let auth = Auth::start(config.policy.clone(), config.terms(), metrics.clone());
+        let auth = auth.map_err(|reason| Misconfigured::new("SDS_POLICY", reason))?;
         let registry = Registry::start(store, options, metrics.clone());
         let clients = xds::Clients::default();
         let every = config.leases().poll() / 2;
@@ -192,6 +200,8 @@ impl Server {
             drains,
             metrics: metrics.clone(),
             rates: http::Rates::new(config.rate_writes, config.rate_reads),
+            names: http::Names::default(),
+            auth,
             addresses,
             env,
             fail_open: config.fail_open,

@@ -66,6 +66,9 @@ pub struct Metrics {
     pub refusals: Counter,
     /// Requests for types that are not served.
     pub unknown_types: Counter,
+    /// The policy's file.
+    pub policy: PolicyMetrics,
+    denied: Family<DeniedLabels, Counter>,
     streams: Family<StreamLabels, Gauge>,
     closed: Family<ClosedLabels, Counter>,
     refused: Family<RefusedLabels, Counter>,
@@ -106,6 +109,21 @@ struct RefusedLabels {
 struct RequestLabels {
     route: &'static str,
     class: &'static str,
+}
+
+/// What became of the policy's file.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyMetrics {
+    /// When the policy that counts was read.
+    pub loaded: Gauge,
+    /// 1 while the file is bad and an older policy counts.
+    pub bad: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeniedLabels {
+    why: &'static str,
+    enforced: &'static str,
 }
 
 /// Calls of the store, by API call and outcome, and what it says that they cost.
@@ -182,6 +200,13 @@ impl Default for Metrics {
         registry.register("connections_closed", "Connections that we ended before their time", Family::clone(&closed));
         let refused = Family::default();
         registry.register("rate_limited", "Requests of peers that ask too often", Family::clone(&refused));
+        let denied = Family::default();
+        let help = "Writes that the policy refuses; enforced=\"false\" were let through and only observed";
+        registry.register("writes_denied", help, Family::clone(&denied));
+        let policy = PolicyMetrics {
+            loaded: gauge(&mut registry, "policy_loaded_timestamp_seconds", "When the policy that counts was read"),
+            bad: gauge(&mut registry, "policy_bad", "1 while the policy's file is bad and an older one counts"),
+        };
         let streams = Family::default();
         registry.register("xds_streams", "Open discovery streams", Family::clone(&streams));
         let store_calls = StoreCalls::default();
@@ -194,6 +219,8 @@ impl Default for Metrics {
             http,
             closed,
             refused,
+            denied,
+            policy,
             streams,
             store_calls,
             heartbeats: counter(&mut registry, "heartbeats", "Heartbeats that changed nothing"),
@@ -263,6 +290,12 @@ impl Metrics {
     /// Counts a request that came too soon: `writes` or `reads`.
     pub fn rate_limited(&self, kind: &'static str) {
         self.refused.get_or_create(&RefusedLabels { kind }).inc();
+    }
+
+    /// Counts a write that the policy refuses: `missing`, `unproven`, `forbidden` or `away`.
+    pub fn denied(&self, why: &'static str, enforced: bool) {
+        let enforced = if enforced { "true" } else { "false" };
+        self.denied.get_or_create(&DeniedLabels { why, enforced }).inc();
     }
 
     /// The text that Prometheus reads.

@@ -7,6 +7,7 @@
 //! ```
 
 mod alarm;
+mod audit;
 mod chores;
 mod cursors;
 mod doubts;
@@ -43,6 +44,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+pub use audit::{By, Written};
 pub use events::{Changed, Ended, Event, Events, What};
 pub use fold::{Facts, LastHeard, Life};
 pub use judge::{Said, Unsaid};
@@ -136,6 +138,7 @@ pub struct Registry {
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     witnesses: watch::Receiver<Option<Arc<Witnesses>>>,
     events: Events,
+    by: Option<By>,
 }
 
 /// Requests that may wait for the loop; more are held up at its door.
@@ -171,7 +174,7 @@ impl Registry {
         };
         tokio::spawn(sync.run());
         let turns = Turns::default();
-        Self { store, leases, metrics, pulse, herald, doubts, turns, commands, snapshots, witnesses, events }
+        Self { store, leases, metrics, pulse, herald, doubts, turns, commands, snapshots, witnesses, events, by: None }
     }
 
     /// Tells the other replicas all that is known here, and that this one ends; whether they can know it.
@@ -266,10 +269,7 @@ impl Registry {
         let registry = self.clone();
         detached(async move {
             match registry.store.deregister(&key, at, why, deadline).await {
-                Ok(Write::Done(row)) => {
-                    tracing::info!(instance = %key, incarnation = at.incarnation, "deregistered");
-                    registry.written(row).await
-                }
+                Ok(Write::Done(row)) => registry.written(row).await,
                 Ok(Write::Refused { row, at }) => registry.refused(row, at).await,
                 Err(error) => {
                     registry.unknown(&key, &error).await?;
@@ -296,10 +296,7 @@ impl Registry {
     ) -> Result<Accepted, WriteError> {
         let registration = registration(status, content.clone(), Origin::Native);
         match self.store.register(key, at, &registration, deadline).await {
-            Ok(Write::Done(row)) => {
-                tracing::info!(instance = %key, status = status.as_str(), incarnation = at.incarnation, "registered");
-                self.written(row).await
-            }
+            Ok(Write::Done(row)) => self.written(row).await,
             // The same incarnation further on: this request is a repeat that arrived late.
             Ok(Write::Refused { row: Some(row), .. })
                 if row.at.incarnation == at.incarnation && row.registration().is_some() =>
@@ -326,7 +323,7 @@ impl Registry {
     /// A write was made: it is in the next answer here, and then known to all.
     async fn written(&self, row: Row) -> Result<Accepted, WriteError> {
         let key = row.key.clone();
-        self.fold(row, Source::Written).await?;
+        self.changed(row, Source::Written).await?;
         self.announce(key).await
     }
 
@@ -362,7 +359,13 @@ impl Registry {
 
     async fn fold(&self, row: Row, source: Source) -> Result<(), WriteError> {
         let (reply, folded) = oneshot::channel();
-        self.ask(Command::Fold { row, source, reply }, folded).await
+        self.ask(Command::Fold { row, source, by: None, reply }, folded).await
+    }
+
+    /// Folds what a request has just written, and notes who asked for it.
+    async fn changed(&self, row: Row, source: Source) -> Result<(), WriteError> {
+        let (reply, folded) = oneshot::channel();
+        self.ask(Command::Fold { row, source, by: self.by.clone(), reply }, folded).await
     }
 
     async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T, WriteError> {

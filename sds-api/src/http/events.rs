@@ -1,5 +1,6 @@
-//! `GET /v1/events?service=&limit=&after=`: what happened lately, as this replica saw it. The newest come last, so that a
-//! terminal shows them; `after` a number come the next ones, so that a program misses none that are still kept.
+//! `GET /v1/events?service=&limit=&after=&audit=`: what happened lately, as this replica saw it. The newest come last, so that
+//! a terminal shows them; `after` a number come the next ones, so that a program misses none that are still kept. With
+//! `audit=true` it also tells of each write through this replica who asked for it.
 
 use axum::{
     extract::{RawQuery, State},
@@ -13,7 +14,7 @@ use super::{Shared, operator, query::Query, table};
 use crate::{
     error::ApiError,
     instance::Gone,
-    registry::{Changed, Ended, Event, What},
+    registry::{Changed, Ended, Event, What, Written},
 };
 
 /// The handler.
@@ -25,8 +26,10 @@ pub async fn get(State(app): Shared, RawQuery(query): RawQuery, headers: HeaderM
         let reason = "after is the number of an event that you know";
         text.parse::<u64>().map_err(|_| Invalid::new("InvalidAfter", "after", reason))
     });
+    let audit = query.get("audit") == Some("true");
     let wanted = |event: &Event| {
-        service.as_ref().is_none_or(|service| event.key.as_ref().is_some_and(|key| key.service == *service))
+        (audit || event.is_transition())
+            && service.as_ref().is_none_or(|service| event.key.as_ref().is_some_and(|key| key.service == *service))
     };
     let page = app.registry.events().page(after.transpose()?, limit, wanted);
     let list = EventList {
@@ -104,6 +107,11 @@ fn words(what: &What) -> (&'static str, String) {
         What::Deregistered(Gone::Deregistered) => ("deregistered", "its owner left".into()),
         What::Deregistered(Gone::Unhealthy) => ("deregistered", "its owner left, the app stayed unfit".into()),
         What::Deregistered(Gone::Stopped) => ("deregistered", "ECS says that the task stopped".into()),
+        What::Written(change) => {
+            let Written { by, before, after } = &**change;
+            let from = by.from.map(|from| format!(" from {from}")).unwrap_or_default();
+            ("written", format!("{}{from}: {before} -> {after}", by.who))
+        }
     }
 }
 

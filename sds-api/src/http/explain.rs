@@ -39,7 +39,8 @@ pub async fn get(
     }
     let endpoint = host.parse::<Endpoint>().ok();
     let wanted = |event: &Event| {
-        event.key.as_ref().is_some_and(|key| Some(key.endpoint) == endpoint && key.service.as_str() == service)
+        event.is_transition()
+            && event.key.as_ref().is_some_and(|key| Some(key.endpoint) == endpoint && key.service.as_str() == service)
     };
     let events = app.registry.events().page(None, EVENTS, wanted).events;
     let wall = Timestamp::now();

@@ -30,37 +30,44 @@ use super::{
     path::{self, Service},
     peer::Peer,
 };
+use crate::auth::Shown;
 use form::Form;
 
 /// `POST /v1/registration/{s}`: register or renew.
 pub async fn register(State(app): Shared, Service(service): Service, request: Request<Body>) -> Response {
     let peer = Peer::asking();
+    let shown = Shown::by(request.headers());
     let boundary = boundary(request.headers());
     let body = match body::read(request, body::WRITE_LIMIT).await {
         Ok(body) => body,
         Err(error) => return error.into_cookpad(),
     };
     if Form::is_urlencoded(&body) {
-        return lyft::register(&app, service, Form::urlencoded(&body), peer).await;
+        return lyft::register(&app, &shown, service, Form::urlencoded(&body), peer).await;
     }
     if let Some(boundary) = boundary.filter(|_| body.starts_with(b"--")) {
-        return lyft::register(&app, service, Form::multipart(body, boundary).await, peer).await;
+        return lyft::register(&app, &shown, service, Form::multipart(body, boundary).await, peer).await;
     }
     match Fields::parse(&body) {
         Err(error) => error.into_cookpad(),
-        Ok(fields) if fields.has("hosts") => kumonos::register(&app, service, fields).await,
-        Ok(fields) => cookpad::register(&app, service, fields).await,
+        Ok(fields) if fields.has("hosts") => kumonos::register(&app, &shown, service, fields).await,
+        Ok(fields) => cookpad::register(&app, &shown, service, fields).await,
     }
 }
 
 /// `DELETE /v1/registration/{s}/{ip}[:{port}]`.
-pub async fn deregister(State(app): Shared, params: Result<RawPathParams, RawPathParamsRejection>) -> Response {
+pub async fn deregister(
+    State(app): Shared,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let shown = Shown::by(&headers);
     let Ok(params) = params else { return path::not_text().into_response() };
     let (service, host) = (path::word(&params, "service"), path::word(&params, "host"));
     if lyft::is_without_port(host) {
-        lyft::deregister(&app, service, host).await
+        lyft::deregister(&app, &shown, service, host).await
     } else {
-        cookpad::deregister(&app, path::key(&app, service, host)).await
+        cookpad::deregister(&app, &shown, path::key(&app, service, host)).await
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use sds_types::{Health, InstanceId, Invalid, Locality, Registered, Revision, Sequence, Tags, TaskArn, Weight};
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     query::Query,
 };
 use crate::{
+    auth::Shown,
     error::ApiError,
     instance::{Content, Gone, Status},
     registry::Accepted,
@@ -23,23 +24,32 @@ use crate::{
 
 /// `PUT .../instances/{ip:port}`: register or renew.
 pub async fn put(State(app): Shared, Host(key): Host, request: Request<Body>) -> Result<Response, ApiError> {
+    let shown = Shown::by(request.headers());
     let body = body::read(request, body::WRITE_LIMIT).await?;
     let said = Said::parse(&body, true)?;
-    let put = app.registry.put(key, said.at, said.status, said.content).await?;
+    let registry = app.registrant(&shown, &key).await?;
+    let put = registry.put(key, said.at, said.status, said.content).await?;
     Ok(accepted(&put, &said.ignored))
 }
 
 /// `POST .../instances/{ip:port}/drain`: no new requests, until a higher incarnation registers.
 pub async fn drain(State(app): Shared, Host(key): Host, request: Request<Body>) -> Result<Response, ApiError> {
+    let shown = Shown::by(request.headers());
     let body = body::read(request, body::WRITE_LIMIT).await?;
     let said = Said::parse(&body, false)?;
-    let mut put = app.registry.put(key.clone(), said.at, Status::Draining, said.content).await?;
+    let registry = app.registrant(&shown, &key).await?;
+    let mut put = registry.put(key.clone(), said.at, Status::Draining, said.content).await?;
     put.0.drained = Some(app.drains.are_complete(&key, said.at.incarnation));
     Ok(accepted(&put, &said.ignored))
 }
 
 /// `DELETE .../instances/{ip:port}?incarnation=&seq=`: gone, also when repeated.
-pub async fn delete(State(app): Shared, Host(key): Host, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+pub async fn delete(
+    State(app): Shared,
+    Host(key): Host,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let query = Query::of(query.as_deref());
     let Some(incarnation) = query.get("incarnation") else {
         let reason = "incarnation is required: the registrant's own, as GET /v1/services/{service} shows it";
@@ -55,7 +65,8 @@ pub async fn delete(State(app): Shared, Host(key): Host, RawQuery(query): RawQue
         Some("unhealthy") => Gone::Unhealthy,
         _ => Gone::Deregistered,
     };
-    Ok(match app.registry.deregister(key, at, why).await? {
+    let registry = app.registrant(&Shown::by(&headers), &key).await?;
+    Ok(match registry.deregister(key, at, why).await? {
         Accepted::Persisted => StatusCode::NO_CONTENT.into_response(),
         Accepted::Owed => owed(),
     })

@@ -1,7 +1,8 @@
 //! Overrides: an operator's word on one instance. It wins over its registrant, survives heartbeats and restarts, and ends by
 //! itself, so that what was done at night is not found in the routes a month later.
 //!
-//! Until there is a policy that tells operators from others, only requests from this machine itself may do so.
+//! Requests from this machine itself may do so, and tokens that the policy lets operate the service. Who speaks through a proxy
+//! may be anybody, and a header may say anything.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use sds_types::{Invalid, Label, Weight, any_span};
 use serde::Serialize;
 use serde_json::Value;
@@ -19,9 +20,9 @@ use super::{
     Shared,
     body::{self, Fields},
     path::Host,
-    peer::Peer,
 };
 use crate::{
+    auth::Shown,
     clock::Timestamp,
     error::ApiError,
     instance::{Key, Override, Status},
@@ -35,34 +36,22 @@ const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 /// `PUT .../instances/{ip:port}/override`: lays a word over an instance, in the place of an earlier one.
 pub async fn put(State(app): Shared, Host(key): Host, request: Request<Body>) -> Result<Response, ApiError> {
-    allowed(Peer::asking())?;
+    let registry = app.operator(&Shown::by(request.headers()), &key.service)?;
     let body = body::read(request, body::WRITE_LIMIT).await?;
     let (mut said, ignored) = parse(&body, Timestamp::now())?;
-    said.tenant = standing(&app.registry, &key).await?.row.tenant();
-    app.registry.set_override(key.clone(), Some(said.clone())).await?;
-    tracing::info!(instance = %key, who = %said.who, words = words(&said), "overridden");
+    said.tenant = standing(&registry, &key).await?.row.tenant();
+    registry.set_override(key, Some(said.clone())).await?;
     let shown = serde_json::to_vec(&OverrideShown::of(&said)).unwrap_or_default();
     let response = ([(header::CONTENT_TYPE, "application/json")], shown).into_response();
     Ok(body::naming_ignored(response, &ignored))
 }
 
 /// `DELETE .../instances/{ip:port}/override`: takes it back; also when there is none.
-pub async fn delete(State(app): Shared, Host(key): Host) -> Result<Response, ApiError> {
-    allowed(Peer::asking())?;
-    standing(&app.registry, &key).await?;
-    app.registry.set_override(key.clone(), None).await?;
-    tracing::info!(instance = %key, "override taken back");
+pub async fn delete(State(app): Shared, Host(key): Host, headers: HeaderMap) -> Result<Response, ApiError> {
+    let registry = app.operator(&Shown::by(&headers), &key.service)?;
+    standing(&registry, &key).await?;
+    registry.set_override(key, None).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// Whether the sender may speak as an operator. Who speaks through a proxy may be anybody, and a header may say anything.
-fn allowed(peer: Option<Peer>) -> Result<(), ApiError> {
-    match peer {
-        Some(peer) if !peer.hidden && peer.addr.ip().to_canonical().is_loopback() => Ok(()),
-        Some(peer) if peer.hidden => Err(ApiError::OperatorOnly("a proxy that does not say for whom it speaks".into())),
-        Some(peer) => Err(ApiError::OperatorOnly(peer.addr.ip().to_canonical().to_string())),
-        None => Err(ApiError::OperatorOnly("an unknown peer".into())),
-    }
 }
 
 /// Who is registered there; a word that was meant for nobody would fall on whoever comes next.

@@ -27,6 +27,15 @@ impl Peer {
         ASKING.try_with(|(peer, _)| *peer).ok()
     }
 
+    /// In words, for who is told why not.
+    pub fn words(peer: Option<Self>) -> String {
+        match peer {
+            Some(peer) if peer.hidden => "a proxy that does not say for whom it speaks".into(),
+            Some(peer) => peer.addr.ip().to_canonical().to_string(),
+            None => "an unknown peer".into(),
+        }
+    }
+
     /// Answers a request of this peer, which came just now.
     pub fn asks<F: Future>(self, now: Instant, answer: F) -> impl Future<Output = F::Output> {
         ASKING.scope((self, now), answer)

@@ -79,20 +79,37 @@ impl Rates {
             Kind::Read => &self.reads,
         };
         match buckets {
-            Some(buckets) if !peer.hidden => {
-                let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
-                buckets.take(peer.addr.ip(), Instant::now())
-            }
+            Some(buckets) if !peer.hidden => take(buckets, Whose::Host(host(peer.addr.ip()))),
             _ => true,
         }
     }
+
+    /// The same for somebody who is known by name, told as a hash of it.
+    pub fn take_named(&self, kind: Kind, name: u64) -> bool {
+        let buckets = match kind {
+            Kind::Write => &self.writes,
+            Kind::Read => &self.reads,
+        };
+        buckets.as_ref().is_none_or(|buckets| take(buckets, Whose::Name(name)))
+    }
+}
+
+fn take(buckets: &Mutex<Buckets>, whose: Whose) -> bool {
+    buckets.lock().unwrap_or_else(PoisonError::into_inner).take(whose, Instant::now())
+}
+
+/// Whose a bucket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Whose {
+    Host(IpAddr),
+    Name(u64),
 }
 
 #[derive(Debug)]
 struct Buckets {
     /// Between two tokens.
     pause: Duration,
-    full_at: HashMap<IpAddr, Instant>,
+    full_at: HashMap<Whose, Instant>,
 }
 
 impl Buckets {
@@ -100,11 +117,11 @@ impl Buckets {
         Self { pause: Duration::from_secs(1) / rate, full_at: HashMap::new() }
     }
 
-    fn take(&mut self, ip: IpAddr, now: Instant) -> bool {
+    fn take(&mut self, whose: Whose, now: Instant) -> bool {
         if self.full_at.len() >= PEERS {
             self.forget(now);
         }
-        let full_at = self.full_at.entry(host(ip)).or_insert(now);
+        let full_at = self.full_at.entry(whose).or_insert(now);
         let after = (*full_at).max(now) + self.pause;
         let there_is_one = after <= now + BURST;
         if there_is_one {
@@ -134,8 +151,8 @@ fn host(ip: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn ip(n: u32) -> IpAddr {
-        IpAddr::V4(n.into())
+    fn ip(n: u32) -> Whose {
+        Whose::Host(IpAddr::V4(n.into()))
     }
 
     #[test]
@@ -180,6 +197,8 @@ mod tests {
         assert!(ok(Kind::Write, true));
         assert!(ok(Kind::Read, false), "0 is any number");
         assert!(!ok(Kind::Write, false));
+        let named = |name| (0..100).all(|_| rates.take_named(Kind::Write, name));
+        assert!(!named(1) && rates.take_named(Kind::Write, 2), "each name has its own");
     }
 
     #[test]

@@ -4,12 +4,14 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::{Shared, state};
-use crate::{error::ApiError, keepsake};
+use crate::{auth::Shown, error::ApiError, keepsake};
 
-pub async fn get(State(app): Shared) -> Result<Response, ApiError> {
+/// The handler.
+pub async fn get(State(app): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
+    app.auth.snapshot(&Shown::by(&headers))?;
     let kept = app.registry.kept().await.ok_or(ApiError::NotReady)?;
     let state = state::of(&app, 0, false);
     let body = tokio::task::spawn_blocking(move || keepsake::encode(&kept)).await.map_err(|_| ApiError::NotReady)?;

@@ -15,6 +15,7 @@ use std::{
 
 use sds_types::Weight;
 
+use super::Written;
 use crate::{
     clock::Timestamp,
     instance::{Gone, Key, Override, Status},
@@ -35,6 +36,13 @@ pub struct Event {
     pub key: Option<Key>,
     /// What.
     pub what: What,
+}
+
+impl Event {
+    /// Whether pollers saw something change.
+    pub fn is_transition(&self) -> bool {
+        !matches!(self.what, What::Written(_))
+    }
 }
 
 /// What happened to an instance.
@@ -79,6 +87,8 @@ pub enum What {
     Silent,
     /// Left the answers by a word.
     Deregistered(Gone),
+    /// A request changed its row; for the audit, beside what pollers saw change.
+    Written(Box<Written>),
 }
 
 /// A part of what an instance says of itself.

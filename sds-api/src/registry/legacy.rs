@@ -120,8 +120,7 @@ impl Registry {
             let registration = registration(Status::Healthy, Arc::new(content), said.origin);
             match self.store.register(key, at, &registration, deadline).await {
                 Ok(Write::Done(row)) => {
-                    tracing::info!(instance = %key, origin = said.origin.as_str(), "registered");
-                    self.fold(row, Source::Written).await?;
+                    self.changed(row, Source::Written).await?;
                     turn.take();
                     return self.announce(key.clone()).await.map(|_| former);
                 }
@@ -178,10 +177,7 @@ impl Registry {
                 self.store.deregister_if(&found, Gone::Deregistered, deadline).await
             };
             match left {
-                Ok(Write::Done(row)) => {
-                    tracing::info!(instance = %key, "deregistered by a legacy client");
-                    return self.written(row).await.map(drop);
-                }
+                Ok(Write::Done(row)) => return self.written(row).await.map(drop),
                 Ok(Write::Refused { row: standing, .. }) => row = standing,
                 Err(error) => {
                     self.unknown(key, &error).await?;

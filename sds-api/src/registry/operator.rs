@@ -50,7 +50,7 @@ impl Registry {
             match registry.store.set_override(&key, new.as_ref(), deadline).await {
                 // No sign of life: an operator's word revives nobody.
                 Ok(Write::Done(row)) => {
-                    registry.fold(row, Source::Read).await?;
+                    registry.changed(row, Source::Read).await?;
                     registry.announce(key).await
                 }
                 Ok(Write::Refused { row, .. }) => {

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    Looked, Options,
+    By, Looked, Options,
     chores::{Chore, Chores, Done},
     doubts::Doubts,
     events::{Events, Recorder},
@@ -65,7 +65,7 @@ pub enum Command {
     /// A write of this key has an unknown outcome.
     Doubt { key: Key, reply: oneshot::Sender<()> },
     /// Fold a row; the reply comes after it was published.
-    Fold { row: Row, source: Source, reply: oneshot::Sender<()> },
+    Fold { row: Row, source: Source, by: Option<By>, reply: oneshot::Sender<()> },
     /// An instance is unfit or drains, and the store is away.
     OweStatus { key: Key, at: Sequence, status: Status, content: Arc<Content>, reply: oneshot::Sender<Owing> },
     /// An instance has left, and the store is away.
@@ -210,7 +210,10 @@ impl Loop {
                 fold.doubt(&key);
                 replies.push(reply);
             }
-            Command::Fold { row, source, reply } => {
+            Command::Fold { row, source, by, reply } => {
+                if let Some(by) = by {
+                    self.recorder.written(fold, &row, by, now.wall);
+                }
                 fold.row(row, source, now.wall);
                 replies.push(reply);
             }

@@ -25,6 +25,7 @@ mod lyft;
 mod native;
 mod operator;
 mod outage;
+mod policy;
 mod quarantine;
 mod receipts;
 mod replicas;

@@ -10,36 +10,44 @@ use super::super::{
     body::{self, Fields},
 };
 use crate::{
+    auth::Shown,
     error::ApiError,
     instance::{Content, Key, Origin},
     registry::Said,
 };
 
 /// One host, registered or renewed.
-pub async fn register(app: &App, service: ServiceName, fields: Fields) -> Response {
-    match register_host(app, service, fields).await {
+pub async fn register(app: &App, shown: &Shown, service: ServiceName, fields: Fields) -> Response {
+    match register_host(app, shown, service, fields).await {
         Err(error) => error.into_cookpad(),
         Ok(ignored) => body::naming_ignored(StatusCode::ACCEPTED.into_response(), &ignored),
     }
 }
 
 /// One host, deregistered.
-pub async fn deregister(app: &App, key: Result<Key, ApiError>) -> Response {
-    let left = match key {
-        Ok(key) => app.registry.legacy_deregister(key).await.map_err(ApiError::from),
-        Err(error) => Err(error),
-    };
-    match left {
+pub async fn deregister(app: &App, shown: &Shown, key: Result<Key, ApiError>) -> Response {
+    match deregister_host(app, shown, key).await {
         Err(error) => error.into_cookpad(),
         Ok(()) => StatusCode::ACCEPTED.into_response(),
     }
 }
 
-async fn register_host(app: &App, service: ServiceName, fields: Fields) -> Result<Vec<String>, ApiError> {
+async fn deregister_host(app: &App, shown: &Shown, key: Result<Key, ApiError>) -> Result<(), ApiError> {
+    let key = key?;
+    Ok(app.registrant(shown, &key).await?.legacy_deregister(key).await?)
+}
+
+async fn register_host(
+    app: &App,
+    shown: &Shown,
+    service: ServiceName,
+    fields: Fields,
+) -> Result<Vec<String>, ApiError> {
     let (endpoint, content, ignored) = host(fields)?;
     app.addresses.check(endpoint)?;
     let said = Said { origin: Origin::Cookpad, content, unsaid: None };
-    app.registry.legacy_put(Key { service, endpoint }, said).await?;
+    let key = Key { service, endpoint };
+    app.registrant(shown, &key).await?.legacy_put(key, said).await?;
     Ok(ignored)
 }
 

@@ -17,14 +17,15 @@ use super::{
     nothing,
 };
 use crate::{
+    auth::Shown,
     error::{ApiError, MISSING},
     instance::{Content, Key, Origin},
-    registry::Said,
+    registry::{Registry, Said},
 };
 
 /// `{"hosts":[{ip_address, port, az, canary, load_balancing_weight}]}`, registered or renewed.
-pub async fn register(app: &App, service: ServiceName, fields: Fields) -> Response {
-    answer(register_hosts(app, &service, fields).await)
+pub async fn register(app: &App, shown: &Shown, service: ServiceName, fields: Fields) -> Response {
+    answer(register_hosts(app, shown, &service, fields).await)
 }
 
 /// `POST /v1/deregistration/{s}`, `{"hosts":[{ip_address, port}]}`: those of them that are registered.
@@ -39,7 +40,12 @@ fn answer(outcome: Result<Vec<String>, ApiError>) -> Response {
     }
 }
 
-async fn register_hosts(app: &App, service: &ServiceName, fields: Fields) -> Result<Vec<String>, ApiError> {
+async fn register_hosts(
+    app: &App,
+    shown: &Shown,
+    service: &ServiceName,
+    fields: Fields,
+) -> Result<Vec<String>, ApiError> {
     let (hosts, ignored) = hosts(fields, content)?;
     for endpoint in hosts.keys() {
         app.addresses.check(*endpoint)?;
@@ -48,16 +54,28 @@ async fn register_hosts(app: &App, service: &ServiceName, fields: Fields) -> Res
         let key = Key { service: service.clone(), endpoint };
         (key, Said { origin: Origin::Kumonos, content, unsaid: None })
     });
-    app.registry.legacy_put_all(hosts.collect()).await?;
+    let hosts: Vec<_> = hosts.collect();
+    registrant(app, shown, hosts.iter().map(|(key, _)| key)).await?.legacy_put_all(hosts).await?;
     Ok(ignored)
 }
 
 async fn deregister_hosts(app: &App, service: &ServiceName, request: Request<Body>) -> Result<Vec<String>, ApiError> {
+    let shown = Shown::by(request.headers());
     let body = body::read(request, body::WRITE_LIMIT).await?;
     let (hosts, ignored) = hosts(Fields::parse(&body)?, |_| Ok(()))?;
     let keys = hosts.into_keys().map(|endpoint| Key { service: service.clone(), endpoint });
-    app.registry.legacy_deregister_all(keys.collect()).await?;
+    let keys: Vec<_> = keys.collect();
+    registrant(app, &shown, keys.iter()).await?.legacy_deregister_all(keys).await?;
     Ok(ignored)
+}
+
+/// The registry in the name of who may write all of them.
+async fn registrant(app: &App, shown: &Shown, keys: impl Iterator<Item = &Key>) -> Result<Registry, ApiError> {
+    let mut registry = app.registry.clone();
+    for key in keys {
+        registry = app.registrant(shown, key).await?;
+    }
+    Ok(registry)
 }
 
 /// The hosts of a list, with what `read` takes of each, and the names that nobody took.

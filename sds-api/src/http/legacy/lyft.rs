@@ -20,22 +20,29 @@ use super::{
     nothing,
 };
 use crate::{
+    auth::{Claim, Shown},
     error::{ApiError, MISSING},
     instance::{Content, Key, Origin},
     registry::Said,
 };
 
 /// One host, registered or renewed.
-pub async fn register(app: &App, service: ServiceName, form: Result<Form, Invalid>, peer: Option<Peer>) -> Response {
-    match register_host(app, service, form, peer).await {
+pub async fn register(
+    app: &App,
+    shown: &Shown,
+    service: ServiceName,
+    form: Result<Form, Invalid>,
+    peer: Option<Peer>,
+) -> Response {
+    match register_host(app, shown, service, form, peer).await {
         Err(error) => error.into_lyft(),
         Ok(ignored) => body::naming_ignored(nothing(StatusCode::OK), &ignored),
     }
 }
 
 /// The one host of an ip, deregistered.
-pub async fn deregister(app: &App, service: &str, host: &str) -> Response {
-    match deregister_host(app, service, host).await {
+pub async fn deregister(app: &App, shown: &Shown, service: &str, host: &str) -> Response {
+    match deregister_host(app, shown, service, host).await {
         Err(error) => error.into_lyft(),
         Ok(()) => nothing(StatusCode::OK),
     }
@@ -56,19 +63,23 @@ fn ip(host: &str) -> Result<IpAddr, Invalid> {
     ip.map_err(|_| Invalid::new("InvalidAddress", "ip", "that is not an IPv4 or IPv6 address literal"))
 }
 
-async fn deregister_host(app: &App, service: &str, host: &str) -> Result<(), ApiError> {
-    Ok(app.registry.legacy_deregister_ip(service.parse()?, ip(host)?).await?)
+async fn deregister_host(app: &App, shown: &Shown, service: &str, host: &str) -> Result<(), ApiError> {
+    let (service, ip) = (service.parse()?, ip(host)?);
+    let registry = app.registrant_of(shown, Claim { service: &service, ip, endpoint: None }).await?;
+    Ok(registry.legacy_deregister_ip(service, ip).await?)
 }
 
 async fn register_host(
     app: &App,
+    shown: &Shown,
     service: ServiceName,
     form: Result<Form, Invalid>,
     peer: Option<Peer>,
 ) -> Result<Vec<String>, ApiError> {
     let (endpoint, said, ignored) = host(form?, peer)?;
     app.addresses.check(endpoint)?;
-    app.registry.legacy_put(Key { service, endpoint }, said).await?;
+    let key = Key { service, endpoint };
+    app.registrant(shown, &key).await?.legacy_put(key, said).await?;
     Ok(ignored)
 }
 

@@ -7,8 +7,9 @@ use sds_types::{Endpoint, ServiceName};
 use super::{Events, What, diff::diff};
 use crate::{
     clock::Timestamp,
-    instance::{Gone, Key, Standing},
+    instance::{Gone, Key, Row, Standing},
     registry::{
+        By, Written, audit,
         fold::{Fold, Known, Swept},
         snapshot::Snapshot,
     },
@@ -54,6 +55,14 @@ impl Recorder {
                 ring.silent.insert(key, (incarnation, told));
             }
         }
+    }
+
+    /// A request changed a row.
+    pub fn written(&mut self, fold: &Fold, row: &Row, by: By, wall: Timestamp) {
+        let before = audit::words(fold.known(&row.key).map(|known| &known.row), wall);
+        let change = Written { by, before, after: audit::words(Some(row), wall) };
+        audit::log(row, &change);
+        self.events.ring().push(wall, Some(row.key.clone()), What::Written(Box::new(change)));
     }
 
     /// Time has passed: some are held from now on, others no more.

@@ -17,6 +17,7 @@ use super::super::{
     form::Form,
 };
 use crate::{
+    auth::Shown,
     error::{ApiError, MISSING},
     registry::WriteError,
 };
@@ -46,6 +47,7 @@ async fn set(
     host: Option<Result<IpAddr, Invalid>>,
     request: Request<Body>,
 ) -> Result<(), ApiError> {
+    let shown = Shown::by(request.headers());
     let boundary = boundary(request.headers());
     let body = body::read(request, body::WRITE_LIMIT).await?;
     let form = match boundary {
@@ -54,7 +56,8 @@ async fn set(
     };
     let weight = weight(form)?;
     let ip = host.transpose().map_err(|_| WriteError::Unknown)?;
-    Ok(app.registry.set_weight(service, ip, weight).await?)
+    let by = app.auth.weigh(&shown, &service)?;
+    Ok(app.registry.by(by).set_weight(service, ip, weight).await?)
 }
 
 fn weight(mut form: Form) -> Result<Weight, Invalid> {

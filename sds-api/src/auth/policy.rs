@@ -1,0 +1,350 @@
+//! The policy as it is written (TOML or JSON, `policy.schema.json`) and as it is asked. Strict on purpose: a key that is
+//! misspelt would let somebody in, or lock somebody out, without a word.
+//!
+//! Of the rules that match a service the most precise one counts. A service that none matches asks for a token: a policy
+//! that forgets one does not open it.
+
+use std::{net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::{
+    pattern::Pattern,
+    token::{Hash, PREFIX},
+};
+
+/// What the writers of a service must show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum Mode {
+    /// Nothing: whoever reaches the registry may write.
+    Off,
+    /// A static token, or what `aws` asks for.
+    Token,
+    /// The role of their ECS task.
+    Aws,
+}
+
+/// How a service is guarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guarded {
+    /// By what.
+    pub mode: Mode,
+    /// Whether what it would refuse is only counted.
+    pub observe: bool,
+}
+
+/// Who may register which services, and who may operate.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(title = "Policy of sds-api"))]
+struct File {
+    /// What the writers of services must show. Services that nothing here matches: mode token
+    #[serde(default)]
+    services: Vec<Services>,
+    /// Static tokens
+    #[serde(default)]
+    tokens: Vec<Token>,
+    /// ECS tasks, by their role and place
+    #[serde(default)]
+    tasks: Vec<Task>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Services {
+    /// Names of services, with a trailing * beginnings of names. The most precise match counts
+    names: Vec<String>,
+    /// What their writers must show
+    mode: Mode,
+    /// Let through, log and count what would be refused
+    #[serde(default)]
+    observe: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Token {
+    /// For logs and the audit
+    name: String,
+    /// SHA-256 of the token, as `sds-api token new` prints it; two while it is exchanged
+    #[cfg_attr(test, schemars(length(min = 1, max = 2)))]
+    sha256: Vec<String>,
+    /// Services that it may register
+    #[serde(default)]
+    register: Vec<String>,
+    /// Services whose weights and overrides it may set
+    #[serde(default)]
+    operate: Vec<String>,
+    /// Networks whose addresses it may register; empty for any
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    cidrs: Vec<IpNet>,
+    /// Whether it may register other addresses than the sender's
+    #[serde(default)]
+    on_behalf: bool,
+    /// Whether it may fetch /v1/snapshot, as siblings do
+    #[serde(default)]
+    snapshot: bool,
+    /// Whether it may deliver ECS's events
+    #[serde(default)]
+    events: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Task {
+    /// The task's role, `arn:aws:iam::123456789012:role/NAME`, without its path (STS does not tell it); a trailing * for the
+    /// beginning of a name
+    role: String,
+    /// Name or ARN of the cluster
+    cluster: String,
+    /// Family of the task definition; left out for any
+    family: Option<String>,
+    /// Group of the task, `service:NAME` for tasks of an ECS service; left out for any
+    group: Option<String>,
+    /// Services that it may register
+    register: Vec<String>,
+    /// Networks whose addresses it may register; empty for any
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    cidrs: Vec<IpNet>,
+}
+
+/// What a static token may do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TokenGrant {
+    /// For people.
+    pub name: String,
+    hashes: Vec<Hash>,
+    register: Vec<Pattern>,
+    operate: Vec<Pattern>,
+    cidrs: Vec<IpNet>,
+    /// Whether other addresses than the sender's may be registered.
+    pub on_behalf: bool,
+    /// Whether it fetches snapshots.
+    pub snapshot: bool,
+    /// Whether it delivers ECS's events.
+    pub events: bool,
+}
+
+/// What tasks of a role and place may do.
+#[derive(Debug, PartialEq, Eq)]
+struct TaskGrant {
+    role: Pattern,
+    cluster: String,
+    family: Option<Pattern>,
+    group: Option<Pattern>,
+    register: Vec<Pattern>,
+    cidrs: Vec<IpNet>,
+}
+
+/// What AWS says of a task.
+#[derive(Debug, Clone, Copy)]
+pub struct TaskFacts<'a> {
+    /// `arn:aws:iam::123456789012:role/NAME`, without a path.
+    pub role: &'a str,
+    /// The cluster's ARN.
+    pub cluster: &'a str,
+    /// The family of its task definition.
+    pub family: &'a str,
+    /// Its group, as in `service:web`.
+    pub group: &'a str,
+}
+
+/// A policy, checked.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Policy {
+    services: Vec<(Pattern, Guarded)>,
+    otherwise: Guarded,
+    tokens: Vec<Arc<TokenGrant>>,
+    tasks: Vec<TaskGrant>,
+}
+
+impl Policy {
+    /// Without a policy: whoever reaches the registry may register, and operators speak from its machine.
+    pub fn open() -> Self {
+        let otherwise = Guarded { mode: Mode::Off, observe: false };
+        Self { services: vec![], otherwise, tokens: vec![], tasks: vec![] }
+    }
+
+    /// Reads one; text that begins with `{` is JSON, all else TOML. An error is one line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let one_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let file: File = if text.trim_start().starts_with('{') {
+            serde_json::from_str(text).map_err(|error| one_line(&error.to_string()))?
+        } else {
+            toml::from_str(text).map_err(|error| {
+                let line =
+                    error.span().map_or(1, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1));
+                format!("line {line}: {}", one_line(error.message()))
+            })?
+        };
+        let mut services = vec![];
+        for (nth, rule) in file.services.into_iter().enumerate() {
+            let guarded = Guarded { mode: rule.mode, observe: rule.observe };
+            let at = format!("services[{nth}].names");
+            for name in patterns(&at, rule.names)? {
+                if services.iter().any(|(known, _)| *known == name) {
+                    return Err(format!("{at}: {name} is there twice"));
+                }
+                services.push((name, guarded));
+            }
+        }
+        services.sort_by_key(|(name, _)| std::cmp::Reverse(name.precision()));
+        let mut tokens: Vec<Arc<TokenGrant>> = vec![];
+        for (nth, token) in file.tokens.into_iter().enumerate() {
+            let token = TokenGrant::of(&format!("tokens[{nth}]"), token)?;
+            let same = |known: &Arc<TokenGrant>| {
+                known.name == token.name || known.hashes.iter().any(|hash| token.hashes.contains(hash))
+            };
+            if tokens.iter().any(same) {
+                return Err(format!("tokens[{nth}]: its name or its sha256 is there twice"));
+            }
+            tokens.push(Arc::new(token));
+        }
+        let tasks = file.tasks.into_iter().enumerate();
+        let tasks = tasks.map(|(nth, task)| TaskGrant::of(&format!("tasks[{nth}]"), task)).collect::<Result<_, _>>()?;
+        Ok(Self { services, otherwise: Guarded { mode: Mode::Token, observe: false }, tokens, tasks })
+    }
+
+    /// How a service is guarded.
+    pub fn guards(&self, service: &str) -> Guarded {
+        self.services.iter().find(|(name, _)| name.matches(service)).map_or(self.otherwise, |(_, guarded)| *guarded)
+    }
+
+    /// Whether somebody without credentials may register something.
+    pub fn is_open(&self) -> bool {
+        let open = |guarded: &Guarded| guarded.mode == Mode::Off || guarded.observe;
+        open(&self.otherwise) || self.services.iter().any(|(_, guarded)| open(guarded))
+    }
+
+    /// Whether tasks are asked for their role.
+    pub fn asks_aws(&self) -> bool {
+        !self.tasks.is_empty() || self.services.iter().any(|(_, guarded)| guarded.mode == Mode::Aws)
+    }
+
+    /// Whose token it is.
+    pub fn token(&self, token: &str) -> Option<Arc<TokenGrant>> {
+        let hash = Hash::of(token);
+        self.tokens.iter().find(|grant| grant.hashes.iter().any(|known| known.is(&hash))).cloned()
+    }
+
+    /// Whether tasks of this role may register anything at all: asked before ECS is.
+    pub fn knows_role(&self, role: &str) -> bool {
+        self.tasks.iter().any(|task| task.role.matches(role))
+    }
+
+    /// Whether a task may register `service` at `ip`.
+    pub fn task_may(&self, task: TaskFacts<'_>, service: &str, ip: IpAddr) -> bool {
+        self.tasks.iter().any(|grant| grant.is_of(task) && any(&grant.register, service) && within(&grant.cidrs, ip))
+    }
+}
+
+impl TokenGrant {
+    fn of(at: &str, token: Token) -> Result<Self, String> {
+        if token.name.is_empty() || token.name.len() > 64 || !token.name.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(format!("{at}.name: a name has 1 to 64 printable characters and no blank"));
+        }
+        if !(1..=2).contains(&token.sha256.len()) {
+            return Err(format!("{at}.sha256: one hash, or two while the token is exchanged"));
+        }
+        let hash = |text: &String| {
+            let reason = if text.starts_with(PREFIX) {
+                "that is the token itself: it is known to all who read this, make a new one and write down its hash"
+            } else {
+                "not the 64 hexadecimal digits that `sds-api token new` prints"
+            };
+            Hash::parse(text).ok_or_else(|| format!("{at}.sha256: {reason}"))
+        };
+        Ok(Self {
+            hashes: token.sha256.iter().map(hash).collect::<Result<_, _>>()?,
+            register: patterns(&format!("{at}.register"), token.register)?,
+            operate: patterns(&format!("{at}.operate"), token.operate)?,
+            name: token.name,
+            cidrs: token.cidrs,
+            on_behalf: token.on_behalf,
+            snapshot: token.snapshot,
+            events: token.events,
+        })
+    }
+
+    /// Whether it may register `service`.
+    pub fn may_register(&self, service: &str) -> bool {
+        any(&self.register, service)
+    }
+
+    /// Whether it may set weights and overrides of `service`.
+    pub fn may_operate(&self, service: &str) -> bool {
+        any(&self.operate, service)
+    }
+
+    /// Whether it may register addresses like this one.
+    pub fn reaches(&self, ip: IpAddr) -> bool {
+        within(&self.cidrs, ip)
+    }
+}
+
+impl TaskGrant {
+    fn of(at: &str, task: Task) -> Result<Self, String> {
+        let pattern = |field: &str, text: String| text.parse().map_err(|reason| format!("{at}.{field}: {reason}"));
+        let role: Pattern = pattern("role", task.role)?;
+        if !is_role(role.stem()) {
+            let reason = "not arn:aws:iam::ACCOUNT:role/NAME with 12 digits and no path; a * may only end the name";
+            return Err(format!("{at}.role: {reason}"));
+        }
+        if task.cluster.is_empty() || task.cluster.contains('*') {
+            return Err(format!("{at}.cluster: the name or the ARN of one cluster"));
+        }
+        Ok(Self {
+            role,
+            cluster: task.cluster,
+            family: task.family.map(|text| pattern("family", text)).transpose()?,
+            group: task.group.map(|text| pattern("group", text)).transpose()?,
+            register: patterns(&format!("{at}.register"), task.register)?,
+            cidrs: task.cidrs,
+        })
+    }
+
+    fn is_of(&self, task: TaskFacts<'_>) -> bool {
+        let cluster = match self.cluster.contains(':') {
+            true => self.cluster == task.cluster,
+            false => task.cluster.rsplit('/').next() == Some(&self.cluster),
+        };
+        let fits = |pattern: &Option<Pattern>, name| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
+        cluster && self.role.matches(task.role) && fits(&self.family, task.family) && fits(&self.group, task.group)
+    }
+}
+
+/// `arn:aws:iam::123456789012:role/` and the beginning of a name.
+fn is_role(text: &str) -> bool {
+    let parts: Vec<_> = text.splitn(6, ':').collect();
+    match parts[..] {
+        ["arn", partition, "iam", "", account, role] => {
+            let digits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+            let name = role.strip_prefix("role/");
+            digits && partition.starts_with("aws") && name.is_some_and(|name| !name.contains(['/', ':']))
+        }
+        _ => false,
+    }
+}
+
+fn patterns(at: &str, names: Vec<String>) -> Result<Vec<Pattern>, String> {
+    names.into_iter().map(|name| name.parse().map_err(|reason| format!("{at}: {reason}"))).collect()
+}
+
+fn any(patterns: &[Pattern], name: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(name))
+}
+
+fn within(networks: &[IpNet], ip: IpAddr) -> bool {
+    networks.is_empty() || networks.iter().any(|network| network.contains(&ip))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! What an operator runs by hand: `sds-api token new`, `sds-api policy check`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::{
+    auth::{Source, check, token},
+    misconfigured,
+};
+use sds_types::command::Misconfigured;
+
+/// Things to do instead of serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Tool {
+    /// Make secrets
+    Token {
+        /// What for.
+        #[command(subcommand)]
+        what: Secret,
+    },
+    /// Look at a policy before the registry does
+    Policy {
+        /// What.
+        #[command(subcommand)]
+        what: Look,
+    },
+}
+
+/// Secrets that can be made.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Secret {
+    /// A static token: give the token to its user, and its hash to the policy
+    New,
+}
+
+/// What can be asked of a policy.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Look {
+    /// Whether it can be read
+    Check {
+        /// The file
+        file: Source,
+    },
+}
+
+/// Does it.
+#[allow(clippy::print_stdout, reason = "it was asked for")]
+pub fn run(tool: &Tool) -> ExitCode {
+    let said = match tool {
+        Tool::Token { what: Secret::New } => token::fresh()
+            .map(|token| format!("token   {token}\nsha256  {}", token::Hash::of(&token)))
+            .ok_or_else(|| Misconfigured::new("token", "this machine has no random numbers")),
+        Tool::Policy { what: Look::Check { file } } => {
+            check(file).map(|()| "good".to_owned()).map_err(|reason| Misconfigured::new("policy", reason))
+        }
+    };
+    match said {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(wrong) => misconfigured(&wrong),
+    }
+}
