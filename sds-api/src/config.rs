@@ -20,6 +20,7 @@ use sds_types::{
 
 use crate::{
     auth::{Source, Terms},
+    ecs::Clusters,
     keepsake::Peers,
     registry::{Leases, Snapshots},
     server::Limits,
@@ -138,6 +139,15 @@ pub struct Config {
     /// Where a gateway Envoy is to listen, whose hosts are the names of all services; told to who asks for all listeners
     #[arg(long, env = "SDS_XDS_GATEWAY", value_name = "IP:PORT")]
     pub xds_gateway: Option<SocketAddr>,
+    /// Clusters whose tasks ECS is asked about, names or ARNs, comma-separated; empty asks nothing [default: none]
+    #[arg(long, env = "SDS_ECS_CLUSTERS", default_value = "", hide_default_value = true, value_name = "LIST")]
+    pub ecs_clusters: Clusters,
+    /// How often ECS is asked about every registered task of theirs, by all replicas together
+    #[arg(long, env = "SDS_ECS_INTERVAL", default_value = "10s", value_parser = parse_span, value_name = "SPAN")]
+    pub ecs_interval: Duration,
+    /// Calls of ECS a second that this replica may make, twice as many at once; the account's own limit is 20, 100 at once
+    #[arg(long, env = "SDS_ECS_RATE", default_value = "3", value_name = "N")]
+    pub ecs_rate: u32,
     /// Time between SIGTERM (not ready, connections end with their next answer) and the close of the listeners
     #[arg(long, env = "SDS_SHUTDOWN_DELAY", default_value = "0s", value_parser = parse_span, value_name = "SPAN")]
     pub shutdown_delay: Duration,
@@ -185,6 +195,7 @@ impl Config {
             ("SDS_FULL_READ", self.full_read, Duration::from_millis(50)),
             ("DDB_TIMEOUT_SEC", self.ddb_timeout_sec, Duration::from_millis(10)),
             ("SDS_CONNECTION_AGE", self.connection_age, Duration::from_secs(1)),
+            ("SDS_ECS_INTERVAL", self.ecs_interval, Duration::from_millis(100)),
         ];
         for (name, value, least) in least {
             if value < least {
@@ -198,6 +209,12 @@ impl Config {
         }
         if self.connections == 0 {
             return Err(Misconfigured::new("SDS_CONNECTIONS", "0 connections serve nobody"));
+        }
+        if self.ecs_rate == 0 {
+            return Err(Misconfigured::new(
+                "SDS_ECS_RATE",
+                "0 calls tell nothing; leave SDS_ECS_CLUSTERS empty instead",
+            ));
         }
         let listen = self.listen_addr();
         if self.policy.is_none() && !listen.ip().is_loopback() && !self.allow_open_writes {
@@ -293,6 +310,9 @@ mod tests {
             (&["--rate-reads", "1/s"], "SDS_RATE_READS"),
             (&["--connections", "0"], "SDS_CONNECTIONS"),
             (&["--connection-age", "0"], "SDS_CONNECTION_AGE"),
+            (&["--ecs-clusters", "a/b"], "SDS_ECS_CLUSTERS"),
+            (&["--ecs-interval", "0"], "SDS_ECS_INTERVAL"),
+            (&["--ecs-rate", "0"], "SDS_ECS_RATE"),
             (&["--log", "sds_api=loud"], "SDS_LOG"),
             (&["--log", "inof"], "SDS_LOG"),
             (&["--peers", "sds.internal"], "SDS_PEERS"),

@@ -49,7 +49,7 @@ pub use peer::{Peer, poller};
 pub use rate::Rates;
 
 use crate::{
-    address::AddressPolicy, auth::Auth, drains::Drains, error::ApiError, metrics::Metrics, registry::Registry,
+    address::AddressPolicy, auth::Auth, drains::Drains, ecs::Ecs, error::ApiError, metrics::Metrics, registry::Registry,
     route::Route, xds,
 };
 use rate::Kind;
@@ -59,6 +59,9 @@ use rate::Kind;
 pub struct App {
     /// The registry.
     pub registry: Registry,
+    /// What ECS knows, if it is asked.
+    #[allow(dead_code, reason = "the sweep will use it")]
+    pub ecs: Option<Ecs>,
     /// Counters.
     pub metrics: Metrics,
     /// Discovery streams.

@@ -21,6 +21,8 @@ mod config;
 #[path = "../corpus/play.rs"]
 mod corpus;
 mod drains;
+#[allow(dead_code, unused_imports, reason = "the sweep and the proofs of tasks will use all of it")]
+mod ecs;
 mod error;
 mod http;
 mod instance;
@@ -169,6 +171,11 @@ impl Server {
         if let Some(addr) = endpoint {
             tracing::info!(%addr, data = config.data, "embedded store");
         }
+        let ecs = if config.ecs_clusters.is_empty() {
+            None
+        } else {
+            Some(ecs::Ecs::connect(config.ecs_rate, metrics.ecs.clone()).await?)
+        };
         let addresses = AddressPolicy { allow_loopback: config.allows_loopback(), cidrs: config.cidrs.0.clone() };
         let env: Arc<str> = config.env.as_str().into();
         let options = Options {
@@ -196,6 +203,7 @@ impl Server {
         };
         let app = Arc::new(http::App {
             registry,
+            ecs,
             discovery,
             drains,
             metrics: metrics.clone(),

@@ -1,6 +1,8 @@
 //! What is counted, for Prometheus. Labels are bounded: a route's name, a class of status, never an address or a
 //! request's own text.
 
+mod ecs;
+
 use std::sync::{Arc, atomic::AtomicU64};
 
 use aws_sdk_dynamodb::types::ConsumedCapacity;
@@ -9,6 +11,8 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+pub use ecs::EcsMetrics;
 
 use crate::route::Route;
 
@@ -20,6 +24,8 @@ pub struct Metrics {
     http: Arc<[RouteMetrics]>,
     /// Calls of the store.
     pub store_calls: StoreCalls,
+    /// ECS.
+    pub ecs: EcsMetrics,
     /// Heartbeats that changed nothing.
     pub heartbeats: Counter,
     /// Legacy writes for an instance whose sidecar is alive.
@@ -223,6 +229,7 @@ impl Default for Metrics {
             policy,
             streams,
             store_calls,
+            ecs: EcsMetrics::register(&mut registry),
             heartbeats: counter(&mut registry, "heartbeats", "Heartbeats that changed nothing"),
             legacy_ignored: counter(
                 &mut registry,

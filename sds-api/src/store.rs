@@ -28,7 +28,9 @@ mod update;
 
 use std::time::Duration;
 
-pub use connect::connect;
+pub use calls::failed;
+pub use connect::{connect, lean, no_region};
+pub use connections::Connections;
 pub use dynamodb::{KEEP, Store};
 
 use crate::instance::Row;

@@ -137,7 +137,8 @@ async fn before<T>(end: Instant, call: impl Future<Output = T>) -> Result<T, Lat
     done.ok().flatten().ok_or(late)
 }
 
-pub(super) fn failed<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> StoreError
+/// What the SDK's error means.
+pub fn failed<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {

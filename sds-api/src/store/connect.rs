@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::{Client, config::Credentials};
 use sds_types::command::Misconfigured;
 
@@ -30,11 +30,7 @@ pub(super) async fn connect_to(
     lookup: Lookup,
 ) -> Result<Connected, Misconfigured> {
     let connections = Connections::new(lookup);
-    let timeouts = TimeoutConfig::builder().connect_timeout(limit).build();
-    let loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(connections.clone())
-        .timeout_config(timeouts)
-        .retry_config(RetryConfig::disabled());
+    let loader = lean(&connections, limit);
     let loader = match emulator {
         None => loader,
         Some(addr) => loader
@@ -44,7 +40,20 @@ pub(super) async fn connect_to(
     };
     let config = loader.load().await;
     if config.region().is_none() {
-        return Err(Misconfigured::new("AWS_REGION", "is not set, and no profile or instance tells it"));
+        return Err(no_region());
     }
     Ok(Connected { client: Client::new(&config), connections })
+}
+
+/// How any of AWS's services is reached: by the SDK's own variables, over these connections, in one try.
+pub fn lean(connections: &Connections, limit: Duration) -> ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(connections.clone())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(limit).build())
+        .retry_config(RetryConfig::disabled())
+}
+
+/// Nothing says where AWS is to be called.
+pub fn no_region() -> Misconfigured {
+    Misconfigured::new("AWS_REGION", "is not set, and no profile or instance tells it")
 }

@@ -39,6 +39,11 @@ struct Generation {
 }
 
 impl Connections {
+    /// To whatever address the system's resolver says.
+    pub fn system() -> Self {
+        Self::new(super::resolve::system)
+    }
+
     /// To whatever address `lookup` says.
     pub(super) fn new(lookup: Lookup) -> Self {
         let resolver = Resolver::new(lookup);
@@ -48,7 +53,7 @@ impl Connections {
 
     /// Lets the next call make a new one: a call that began at this time was not answered. If they are newer than that, another
     /// call has led to them already.
-    pub(super) fn doubt(&self, began: Instant) {
+    pub fn doubt(&self, began: Instant) {
         if self.current.load().made <= began {
             self.renew();
         }
