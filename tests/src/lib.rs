@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod app;
+pub mod aws;
 pub mod balancer;
 pub mod calm;
 pub mod clock;
