@@ -11,15 +11,17 @@
 //! refused write. Reads are not asked. [`policy`] and [`decide`] are pure; [`guard`] is what handlers call.
 
 mod credential;
-#[allow(dead_code)]
 mod decide;
-#[allow(dead_code)]
 mod guard;
+pub mod keys;
+pub mod lease_token;
 mod load;
 mod pattern;
-#[allow(dead_code)]
 pub mod policy;
+pub mod proof;
 mod quiet;
+pub mod sts;
+pub mod task;
 pub mod token;
 
 pub use credential::Shown;

@@ -390,6 +390,8 @@ impl Registry {
             version: version.to_string(),
             vouched: self.pulse.vouches(),
             drained: None,
+            token: None,
+            token_ttl_ms: None,
         }
     }
 }

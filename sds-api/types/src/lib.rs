@@ -16,8 +16,11 @@ mod error;
 mod fuzz;
 mod labels;
 mod native;
+pub mod proof;
+mod secret;
 mod service;
 mod span;
+mod task;
 mod v1;
 mod weight;
 
@@ -25,7 +28,21 @@ pub use address::Endpoint;
 pub use error::{ErrorBody, Invalid, Sequence};
 pub use labels::{InstanceId, Label, Locality, Revision, Tags, TaskArn};
 pub use native::{Health, Registered, Registration};
+pub use secret::Secret;
 pub use service::ServiceName;
 pub use span::{any_span, parse_span};
+pub use task::TaskName;
 pub use v1::{V1Host, V1Registration, V1Repo, V1Tags};
 pub use weight::Weight;
+
+use error::shown;
+
+/// SHA-256 in lower hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
+}
+
+/// Lower hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

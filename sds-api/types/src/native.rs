@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InstanceId, Locality, Revision, Tags, TaskArn, Weight, error::Invalid};
+use crate::{InstanceId, Locality, Revision, Secret, Tags, TaskArn, Weight, error::Invalid};
 
 /// The app's health as its sidecar believes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ pub struct Registration {
 }
 
 /// The answer to a register, a heartbeat or a drain that holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
     /// Milliseconds without a heartbeat after which the instance leaves the answers.
     pub lease_ms: u64,
@@ -71,6 +71,12 @@ pub struct Registered {
     /// that do not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained: Option<bool>,
+    /// To be sent as `Authorization: Bearer` with all further requests for this instance, in the place of an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
+    /// Milliseconds for which it is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_ttl_ms: Option<u64>,
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ enum Event {
 }
 
 fn registered() -> Registered {
-    Registered { lease_ms: 30_000, heartbeat_ms: 10_000, version: "v".into(), vouched: true, drained: None }
+    Registered { lease_ms: 30_000, heartbeat_ms: 10_000, version: "v".into(), vouched: true, ..Registered::default() }
 }
 
 fn told() -> Answer {
@@ -376,7 +376,8 @@ fn what_a_registry_asks_for_is_bounded() {
     assert_eq!(starts(ms(0))[..4], [0, 250, 750, 1_750]);
     // Absurd numbers make neither a hot loop nor silence.
     for (lease_ms, heartbeat_ms) in [(0, 0), (u64::MAX, u64::MAX), (0, u64::MAX)] {
-        let told = Registered { lease_ms, heartbeat_ms, version: String::new(), vouched: true, drained: None };
+        let told =
+            Registered { lease_ms, heartbeat_ms, version: String::new(), vouched: true, ..Registered::default() };
         let (calls, _, lifecycle) =
             play(SETTINGS, &[(0, Event::Healthy)], 120_000, 0.0, |_, _| (ms(1), Answer::Done(Some(told.clone()))));
         assert!((3..1_300).contains(&calls.len()), "{heartbeat_ms}: {}", calls.len());
@@ -386,7 +387,8 @@ fn what_a_registry_asks_for_is_bounded() {
 
 #[test]
 fn failures_are_asked_again_once_a_second_however_short_the_heartbeat() {
-    let hasty = Registered { lease_ms: 300, heartbeat_ms: 100, version: "v".into(), vouched: true, drained: None };
+    let hasty =
+        Registered { lease_ms: 300, heartbeat_ms: 100, version: "v".into(), vouched: true, ..Registered::default() };
     let (calls, ..) = play(SETTINGS, &[(0, Event::Healthy)], 61_000, 1.0, |at, _| {
         if at < ms(1_000) { (ms(1), Answer::Done(Some(hasty.clone()))) } else { (ms(1), failed(true)) }
     });
@@ -444,8 +446,13 @@ fn one_that_leaves_takes_superseded_as_done() {
 
 #[test]
 fn a_replica_that_cannot_vouch_is_left() {
-    let unvouched =
-        Registered { lease_ms: 30_000, heartbeat_ms: 10_000, version: "v".into(), vouched: false, drained: None };
+    let unvouched = Registered {
+        lease_ms: 30_000,
+        heartbeat_ms: 10_000,
+        version: "v".into(),
+        vouched: false,
+        ..Registered::default()
+    };
     let calls = timeline(&[(0, Event::Healthy)], 16_900, |at, _| {
         if at < ms(6_000) { (ms(10), Answer::Done(Some(unvouched.clone()))) } else { (ms(10), told()) }
     });

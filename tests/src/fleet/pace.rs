@@ -108,7 +108,13 @@ mod tests {
     use super::*;
 
     fn told(vouched: bool) -> End {
-        End::Held(Some(Registered { lease_ms: 3000, heartbeat_ms: 1000, version: "v".into(), vouched, drained: None }))
+        End::Held(Some(Registered {
+            lease_ms: 3000,
+            heartbeat_ms: 1000,
+            version: "v".into(),
+            vouched,
+            ..Registered::default()
+        }))
     }
 
     /// Milliseconds from now to the next call after each of these, and `!` where a new connection is wanted.
