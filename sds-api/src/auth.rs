@@ -10,21 +10,26 @@
 //! `observe` what would be refused is let through, logged once and counted, so that a fleet can be moved without one
 //! refused write. Reads are not asked. [`policy`] and [`decide`] are pure; [`guard`] is what handlers call.
 
+mod attest;
 mod credential;
 mod decide;
 mod guard;
 pub mod keys;
-pub mod lease_token;
+mod lease_token;
 mod load;
 mod pattern;
-pub mod policy;
-pub mod proof;
+mod policy;
+mod proof;
 mod quiet;
-pub mod sts;
-pub mod task;
+mod sts;
+mod task;
 pub mod token;
 
+pub use attest::{Attester, Claimed};
 pub use credential::Shown;
 pub use decide::Denied;
-pub use guard::{Auth, Claim};
-pub use load::{Source, Terms, check};
+pub use guard::{Admitted, Auth, Claim};
+pub use keys::Keys;
+pub use lease_token::Lease;
+pub use load::{Source, check};
+pub use sts::Sts;

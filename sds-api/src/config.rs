@@ -14,12 +14,14 @@ use std::{
 use clap::{ArgAction::Set, Parser, ValueEnum};
 use ipnet::IpNet;
 use sds_types::{
+    Secret,
     command::{self, Halt, Misconfigured},
     parse_span,
+    proof::Audience,
 };
 
 use crate::{
-    auth::{Source, Terms},
+    auth::{Keys, Source},
     ecs::Clusters,
     keepsake::Peers,
     registry::{Leases, Snapshots},
@@ -67,6 +69,20 @@ pub struct Config {
     /// Who may register what: a file in TOML or JSON, which is read again when it changes, or its text
     #[arg(long, env = "SDS_POLICY", value_name = "FILE")]
     pub policy: Option<Source>,
+    /// This registry's name, which tasks make their proofs out to: 1 to 128 letters, digits and `.:/_-`. Needed to ask tasks
+    /// for their role
+    #[arg(long, env = "SDS_AUDIENCE", value_name = "NAME")]
+    pub audience: Option<Audience>,
+    /// Keys that sign lease tokens, the same on all replicas: `id:base64url`, comma-separated, as `sds-api token key` makes
+    /// them. The first signs, all verify
+    #[arg(long, env = "SDS_TOKEN_KEYS", value_parser = secret, value_name = "LIST")]
+    pub token_keys: Option<Secret>,
+    /// Where STS is in the place of the region's own host, as a VPC endpoint is
+    #[arg(long, env = "AWS_ENDPOINT_URL_STS", value_name = "URL")]
+    pub aws_endpoint_url_sts: Option<http::Uri>,
+    /// How long a lease token is good; heartbeats renew it
+    #[arg(long, env = "SDS_TOKEN_TTL", default_value = "1h", value_parser = parse_span, value_name = "SPAN")]
+    pub token_ttl: Duration,
     /// Where registrations are kept [default: dynamodb if DDB_TABLE is set or nothing else is compiled in, else embedded]
     #[arg(long, env = "SDS_STORE")]
     pub store: Option<StoreKind>,
@@ -159,6 +175,10 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
 fn ip_port(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("'{}' is not ip:port, as in 127.0.0.1:8080", text.escape_debug()))
 }
@@ -216,6 +236,17 @@ impl Config {
                 "0 calls tell nothing; leave SDS_ECS_CLUSTERS empty instead",
             ));
         }
+        if self.keys()?.is_some() != self.audience.is_some() {
+            let (set, unset) = match self.audience {
+                Some(_) => ("SDS_AUDIENCE", "SDS_TOKEN_KEYS"),
+                None => ("SDS_TOKEN_KEYS", "SDS_AUDIENCE"),
+            };
+            return Err(Misconfigured::new(unset, format!("is required with {set}: both let tasks prove their role")));
+        }
+        if self.token_ttl < self.lease {
+            let reason = format!("{:?} is shorter than SDS_LEASE: a heartbeat may be lost", self.token_ttl);
+            return Err(Misconfigured::new("SDS_TOKEN_TTL", reason));
+        }
         let listen = self.listen_addr();
         if self.policy.is_none() && !listen.ip().is_loopback() && !self.allow_open_writes {
             let name = if self.listen.is_some() { "SDS_LISTEN" } else { "PORT" };
@@ -262,10 +293,15 @@ impl Config {
         self.allow_loopback.unwrap_or(self.listen_addr().ip().is_loopback())
     }
 
-    /// What a policy may ask for here.
-    pub fn terms(&self) -> Terms {
-        let open = self.allow_open_writes || self.listen_addr().ip().is_loopback();
-        Terms { open, aws: false }
+    /// Whether registrations may be open to all who reach the registry.
+    pub fn allows_open(&self) -> bool {
+        self.allow_open_writes || self.listen_addr().ip().is_loopback()
+    }
+
+    /// The keys that sign lease tokens.
+    pub fn keys(&self) -> Result<Option<Keys>, Misconfigured> {
+        let keys = self.token_keys.as_ref().map(|keys| keys.reveal().parse::<Keys>()).transpose();
+        keys.map_err(|reason| Misconfigured::new("SDS_TOKEN_KEYS", reason))
     }
 
     /// Where a snapshot is looked for.
@@ -304,6 +340,10 @@ mod tests {
             (&["--lease", "0"], "SDS_LEASE"),
             (&["--lease", "soon"], "SDS_LEASE"),
             (&["--fail-open", "yes"], "SDS_FAIL_OPEN"),
+            (&["--audience", "a b"], "SDS_AUDIENCE"),
+            (&["--audience", "sds"], "SDS_TOKEN_KEYS"),
+            (&["--token-keys", "k:short"], "SDS_TOKEN_KEYS"),
+            (&["--token-ttl", "1s"], "SDS_TOKEN_TTL"),
             (&["--cidrs", "10.0.0.0/33"], "SDS_CIDRS"),
             (&["--trusted-proxies", "10.0.0.1"], "SDS_TRUSTED_PROXIES"),
             (&["--rate-writes=-1"], "SDS_RATE_WRITES"),

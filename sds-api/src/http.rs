@@ -49,8 +49,8 @@ pub use peer::{Peer, poller};
 pub use rate::Rates;
 
 use crate::{
-    address::AddressPolicy, auth::Auth, drains::Drains, ecs::Ecs, error::ApiError, metrics::Metrics, registry::Registry,
-    route::Route, xds,
+    address::AddressPolicy, auth::Auth, drains::Drains, ecs::Ecs, error::ApiError, metrics::Metrics,
+    registry::Registry, route::Route, xds,
 };
 use rate::Kind;
 

@@ -171,10 +171,18 @@ impl Server {
         if let Some(addr) = endpoint {
             tracing::info!(%addr, data = config.data, "embedded store");
         }
-        let ecs = if config.ecs_clusters.is_empty() {
+        let ecs = if config.ecs_clusters.is_empty() && config.audience.is_none() {
             None
         } else {
             Some(ecs::Ecs::connect(config.ecs_rate, metrics.ecs.clone()).await?)
+        };
+        let attester = match (config.audience.clone(), config.keys()?, &ecs) {
+            (Some(audience), Some(keys), Some(ecs)) => {
+                let sts =
+                    auth::Sts::new(audience, config.aws_endpoint_url_sts.clone()).context("preparing to ask STS")?;
+                Some(auth::Attester::new(sts, ecs.clone(), keys, config.token_ttl))
+            }
+            _ => None,
         };
         let addresses = AddressPolicy { allow_loopback: config.allows_loopback(), cidrs: config.cidrs.0.clone() };
         let env: Arc<str> = config.env.as_str().into();
@@ -187,7 +195,7 @@ impl Server {
             create_table: config.create_table || endpoint.is_some(),
             snapshots: config.snapshots(),
         };
-        let auth = Auth::start(config.policy.clone(), config.terms(), metrics.clone());
+        let auth = Auth::start(config.policy.clone(), config.allows_open(), attester, metrics.clone());
         let auth = auth.map_err(|reason| Misconfigured::new("SDS_POLICY", reason))?;
         let registry = Registry::start(store, options, metrics.clone());
         let clients = xds::Clients::default();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use crate::{
-    auth::{Source, check, token},
+    auth::{Source, check, keys, token},
     misconfigured,
 };
 use sds_types::command::Misconfigured;
@@ -32,6 +32,8 @@ pub enum Tool {
 pub enum Secret {
     /// A static token: give the token to its user, and its hash to the policy
     New,
+    /// A key of SDS_TOKEN_KEYS
+    Key,
 }
 
 /// What can be asked of a policy.
@@ -50,7 +52,10 @@ pub fn run(tool: &Tool) -> ExitCode {
     let said = match tool {
         Tool::Token { what: Secret::New } => token::fresh()
             .map(|token| format!("token   {token}\nsha256  {}", token::Hash::of(&token)))
-            .ok_or_else(|| Misconfigured::new("token", "this machine has no random numbers")),
+            .map_err(|error| Misconfigured::new("token", error.to_string())),
+        Tool::Token { what: Secret::Key } => {
+            keys::fresh().map_err(|error| Misconfigured::new("token", error.to_string()))
+        }
         Tool::Policy { what: Look::Check { file } } => {
             check(file).map(|()| "good".to_owned()).map_err(|reason| Misconfigured::new("policy", reason))
         }

@@ -3,8 +3,10 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// Longer ones are none of ours: a proof carries an AWS session token, which may have some thousand characters.
-const LONGEST: usize = 16 * 1024;
+use super::proof;
+
+/// Longer tokens are none of ours.
+const LONGEST: usize = 8 * 1024;
 
 /// What a request shows, while its body is read. There is no Debug: it is secret.
 #[derive(Clone)]
@@ -17,9 +19,9 @@ pub enum Credential<'a> {
     None,
     /// `Bearer`: a static token, or the lease token that a registration was answered with.
     Bearer(&'a str),
-    /// `SDS-AWS`: a task's proof of its role.
+    /// `SDS-AWS`: the header with a task's proof of its role.
     #[allow(dead_code)]
-    Proof(&'a str),
+    Proof(&'a [u8]),
     /// Something that is neither.
     Unreadable,
 }
@@ -34,6 +36,7 @@ impl Shown {
     pub fn credential(&self) -> Credential<'_> {
         let text = match &self.0[..] {
             [] => return Credential::None,
+            [one] if proof::is_one(one.as_bytes()) => return Credential::Proof(one.as_bytes()),
             [one] if one.len() <= LONGEST => one.to_str().ok(),
             _ => None,
         };
@@ -42,7 +45,6 @@ impl Shown {
         match scheme {
             _ if value.is_empty() => Credential::Unreadable,
             scheme if scheme.eq_ignore_ascii_case("bearer") => Credential::Bearer(value),
-            scheme if scheme.eq_ignore_ascii_case("sds-aws") => Credential::Proof(value),
             _ => Credential::Unreadable,
         }
     }
@@ -63,14 +65,14 @@ mod tests {
                 Credential::None => "none".to_owned(),
                 Credential::Unreadable => "unreadable".to_owned(),
                 Credential::Bearer(token) => format!("bearer {token}"),
-                Credential::Proof(proof) => format!("proof {proof}"),
+                Credential::Proof(proof) => format!("proof {}", String::from_utf8_lossy(proof)),
             }
         };
         for (values, expected) in [
             (&[][..], "none"),
             (&["Bearer a"], "bearer a"),
             (&["bearer  a "], "bearer a"),
-            (&["SDS-AWS x"], "proof x"),
+            (&["SDS-AWS x"], "proof SDS-AWS x"),
             (&["Basic a"], "unreadable"),
             (&["Bearer"], "unreadable"),
             (&["Bearer "], "unreadable"),

@@ -1,78 +1,119 @@
 //! What handlers ask before they write: who is this, and may they? Facts are fetched here, `decide` judges them.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use sds_types::{Endpoint, ServiceName};
+use sds_types::{Secret, ServiceName};
 use tokio::time::Instant;
 
 use super::{
+    attest::{Attester, Claimed},
     credential::{Credential, Shown},
-    decide::{Deed, Denied, is_local, token_may},
+    decide::{Deed, Denied, is_local, task_may, token_may},
+    lease_token::{self, Lease},
     load::{self, Source, Terms},
     policy::{Guarded, Mode, Policy},
     quiet::Quiet,
 };
-use crate::{http::Peer, metrics::Metrics, registry::By};
+use crate::{clock::Timestamp, http::Peer, metrics::Metrics, registry::By};
 
 /// The guard.
-#[derive(Debug)]
 pub struct Auth {
     policy: Arc<ArcSwap<Policy>>,
+    attester: Option<Attester>,
     is_without_policy: bool,
     metrics: Metrics,
     quiet: Quiet,
 }
 
-/// An instance's place as it is claimed.
+/// An instance as its registrant claims it.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
     /// The service.
     pub service: &'a ServiceName,
     /// The address; its port is unknown in one of the old dialects.
-    pub ip: std::net::IpAddr,
-    /// The whole of it.
-    pub endpoint: Option<Endpoint>,
+    pub ip: IpAddr,
+    /// All of it, as only sidecars say it.
+    pub whole: Option<Claimed<'a>>,
+}
+
+/// Who was let in.
+#[derive(Debug)]
+pub struct Admitted {
+    /// By name.
+    pub by: By,
+    /// The lease for which a new token is to be given.
+    pub lease: Option<Lease>,
+}
+
+impl From<By> for Admitted {
+    fn from(by: By) -> Self {
+        Self { by, lease: None }
+    }
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").finish_non_exhaustive()
+    }
 }
 
 impl Auth {
     /// A guard by the policy of `source`, or by none; it looks after the file for as long as it lives.
-    pub fn start(source: Option<Source>, terms: Terms, metrics: Metrics) -> Result<Self, String> {
+    pub fn start(
+        source: Option<Source>,
+        open: bool,
+        attester: Option<Attester>,
+        metrics: Metrics,
+    ) -> Result<Self, String> {
+        let terms = Terms { open, aws: attester.is_some() };
         let policy = source.as_ref().map_or_else(|| Ok(Policy::open()), |source| load::load(source, terms))?;
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let is_without_policy = source.is_none();
         if let Some(source) = source {
             tokio::spawn(load::watch(source, terms, policy.clone(), metrics.policy.clone()));
         }
-        Ok(Self { policy, is_without_policy, metrics, quiet: Quiet::default() })
+        Ok(Self { policy, attester, is_without_policy, metrics, quiet: Quiet::default() })
     }
 
     /// Whether somebody may register, renew, drain or deregister an instance.
-    pub async fn register(&self, shown: &Shown, claim: Claim<'_>) -> Result<By, Denied> {
+    pub async fn register(&self, shown: &Shown, claim: Claim<'_>) -> Result<Admitted, Denied> {
         let policy = self.policy.load_full();
         let guarded = policy.guards(claim.service.as_str());
         let peer = Peer::asking();
         if guarded.mode == Mode::Off {
-            return Ok(By::anybody(address(peer)));
+            return Ok(By::anybody(address(peer)).into());
         }
-        let judged = self.judge_register(&policy, shown, claim, peer);
+        let judged = self.judge(&policy, shown, claim, peer).await;
         self.enforce(guarded, judged, &format!("{}/{}", claim.service, claim.ip), peer)
     }
 
-    fn judge_register(
+    async fn judge(
         &self,
         policy: &Policy,
         shown: &Shown,
         claim: Claim<'_>,
         peer: Option<Peer>,
-    ) -> Result<By, Denied> {
+    ) -> Result<Admitted, Denied> {
         let deed = Deed::Register { service: claim.service.as_str(), ip: claim.ip };
-        match shown.credential() {
-            Credential::Bearer(token) => self.by_token(policy, token, deed, peer),
-            Credential::Proof(_) => Err(Denied::Unproven("this registry asks no task for its role")),
-            Credential::None => Err(Denied::Missing("a token that may register this service")),
-            Credential::Unreadable => Err(Denied::Unproven("it is neither Bearer nor SDS-AWS")),
-        }
+        let attester = || self.attester.as_ref().ok_or(Denied::Unproven("this registry asks no task for its role"));
+        let task = match shown.credential() {
+            Credential::Bearer(token) if token.starts_with(lease_token::PREFIX) => {
+                attester()?.by_lease(token, claim.whole, Timestamp::now())?
+            }
+            Credential::Bearer(token) => return self.by_token(policy, token, deed, peer).map(Admitted::from),
+            Credential::Proof(header) => attester()?.by_proof(policy, header, claim.whole, peer).await?,
+            Credential::None => return Err(Denied::Missing("a token, or a task's proof of its role")),
+            Credential::Unreadable => return Err(Denied::Unproven("it is neither Bearer nor SDS-AWS")),
+        };
+        task.facts(|facts| task_may(policy, facts, deed))?;
+        let by = By::named(&task.name(), address(peer));
+        Ok(Admitted { by, lease: task.renews.then_some(task.lease) })
+    }
+
+    /// A token for somebody who was let in, and how long it is good.
+    pub fn token(&self, lease: &Lease) -> Option<(Secret, Duration)> {
+        self.attester.as_ref()?.token(lease, Timestamp::now())
     }
 
     /// Whether somebody may set weights or overrides of a service: who is on this machine, and tokens.
@@ -98,8 +139,14 @@ impl Auth {
         self.by_hand(shown, Deed::Snapshot).map(drop)
     }
 
+    /// Whether somebody may deliver what ECS says.
+    #[allow(dead_code)]
+    pub fn events(&self, shown: &Shown) -> Result<By, Denied> {
+        self.by_hand(shown, Deed::Events)
+    }
+
     /// Whether somebody may do what is no registration: who is on this machine, and tokens.
-    pub fn by_hand(&self, shown: &Shown, deed: Deed<'_>) -> Result<By, Denied> {
+    fn by_hand(&self, shown: &Shown, deed: Deed<'_>) -> Result<By, Denied> {
         let peer = Peer::asking();
         match shown.credential() {
             Credential::Bearer(token) => self.by_token(&self.policy.load(), token, deed, peer),
@@ -118,13 +165,13 @@ impl Auth {
     }
 
     /// A refusal, unless it is only observed.
-    fn enforce(
+    fn enforce<T: From<By>>(
         &self,
         guarded: Guarded,
-        judged: Result<By, Denied>,
+        judged: Result<T, Denied>,
         what: &str,
         peer: Option<Peer>,
-    ) -> Result<By, Denied> {
+    ) -> Result<T, Denied> {
         let Err(denied) = judged else { return judged };
         self.metrics.denied(denied.word(), !guarded.observe);
         let from = address(peer);
@@ -132,10 +179,10 @@ impl Auth {
             let enforced = !guarded.observe;
             tracing::warn!(what, from = from.map(tracing::field::display), enforced, reason = %denied, "a write that the policy refuses");
         }
-        if guarded.observe { Ok(By::anybody(from)) } else { Err(denied) }
+        if guarded.observe { Ok(By::anybody(from).into()) } else { Err(denied) }
     }
 }
 
-fn address(peer: Option<Peer>) -> Option<std::net::IpAddr> {
+fn address(peer: Option<Peer>) -> Option<IpAddr> {
     peer.map(|peer| peer.addr.ip().to_canonical())
 }

@@ -4,7 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
     digest::{SHA256, digest},
-    rand::{SecureRandom, SystemRandom},
+    rand::{SecureRandom as _, SystemRandom},
 };
 use subtle::ConstantTimeEq as _;
 
@@ -47,16 +47,12 @@ impl std::fmt::Display for Hash {
     }
 }
 
-/// 32 random bytes as text that fits into a header, a URL and a shell.
-pub fn random() -> Option<String> {
+/// A new token; fails where the machine has no randomness to give.
+pub fn fresh() -> anyhow::Result<String> {
     let mut bytes = [0; 32];
-    SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(URL_SAFE_NO_PAD.encode(bytes))
-}
-
-/// A new token.
-pub fn fresh() -> Option<String> {
-    Some(format!("{PREFIX}{}", random()?))
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+    Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use sds_types::ServiceName;
+use sds_types::{ServiceName, TaskArn};
 
 use super::{App, rate::Kind};
 use crate::{
-    auth::{Claim, Denied, Shown},
+    auth::{Admitted, Claim, Claimed, Denied, Lease, Shown},
     error::ApiError,
     http::Peer,
     instance::Key,
@@ -19,15 +19,28 @@ use crate::{
 pub struct Names(RandomState);
 
 impl App {
-    /// The registry in the name of somebody who may write `key`.
+    /// The registry in the name of somebody who may write `key`, without saying more of it.
     pub async fn registrant(&self, shown: &Shown, key: &Key) -> Result<Registry, ApiError> {
-        let claim = Claim { service: &key.service, ip: key.endpoint.ip(), endpoint: Some(key.endpoint) };
-        self.registrant_of(shown, claim).await
+        let claim = Claim { service: &key.service, ip: key.endpoint.ip(), whole: None };
+        Ok(self.admit(shown, claim).await?.0)
     }
 
-    /// The same for what may be less than a whole place.
-    pub async fn registrant_of(&self, shown: &Shown, claim: Claim<'_>) -> Result<Registry, ApiError> {
-        let by = self.auth.register(shown, claim).await?;
+    /// The registry in the name of a sidecar, and the lease for which it is to get a new token.
+    pub async fn sidecar(
+        &self,
+        shown: &Shown,
+        key: &Key,
+        incarnation: u64,
+        task: Option<&TaskArn>,
+    ) -> Result<(Registry, Option<Lease>), ApiError> {
+        let Key { service, endpoint } = key;
+        let whole = Some(Claimed { service, endpoint: *endpoint, incarnation, task });
+        self.admit(shown, Claim { service, ip: endpoint.ip(), whole }).await
+    }
+
+    /// The registry in the name of who claims to be this.
+    pub async fn admit(&self, shown: &Shown, claim: Claim<'_>) -> Result<(Registry, Option<Lease>), ApiError> {
+        let Admitted { by, lease } = self.auth.register(shown, claim).await?;
         let hidden = Peer::asking().is_some_and(|peer| peer.hidden);
         if hidden && by.is_known() {
             let name = self.names.0.hash_one((&by.who, claim.ip));
@@ -36,7 +49,7 @@ impl App {
                 return Err(ApiError::TooManyRequests);
             }
         }
-        Ok(self.registry.by(by))
+        Ok((self.registry.by(by), lease))
     }
 
     /// The registry in the name of an operator of `service`.

@@ -10,13 +10,13 @@ use http::{HeaderMap, Request, StatusCode, header};
 use sds_types::{Health, InstanceId, Invalid, Locality, Registered, Revision, Sequence, Tags, TaskArn, Weight};
 
 use super::{
-    Shared,
+    App, Shared,
     body::{self, Fields},
     path::Host,
     query::Query,
 };
 use crate::{
-    auth::Shown,
+    auth::{Lease, Shown},
     error::ApiError,
     instance::{Content, Gone, Status},
     registry::Accepted,
@@ -27,8 +27,9 @@ pub async fn put(State(app): Shared, Host(key): Host, request: Request<Body>) ->
     let shown = Shown::by(request.headers());
     let body = body::read(request, body::WRITE_LIMIT).await?;
     let said = Said::parse(&body, true)?;
-    let registry = app.registrant(&shown, &key).await?;
-    let put = registry.put(key, said.at, said.status, said.content).await?;
+    let (registry, lease) = app.sidecar(&shown, &key, said.at.incarnation, Some(&said.content.task_arn)).await?;
+    let mut put = registry.put(key, said.at, said.status, said.content).await?;
+    give_token(&app, &mut put.0, lease.as_ref());
     Ok(accepted(&put, &said.ignored))
 }
 
@@ -37,8 +38,9 @@ pub async fn drain(State(app): Shared, Host(key): Host, request: Request<Body>) 
     let shown = Shown::by(request.headers());
     let body = body::read(request, body::WRITE_LIMIT).await?;
     let said = Said::parse(&body, false)?;
-    let registry = app.registrant(&shown, &key).await?;
+    let (registry, lease) = app.sidecar(&shown, &key, said.at.incarnation, Some(&said.content.task_arn)).await?;
     let mut put = registry.put(key.clone(), said.at, Status::Draining, said.content).await?;
+    give_token(&app, &mut put.0, lease.as_ref());
     put.0.drained = Some(app.drains.are_complete(&key, said.at.incarnation));
     Ok(accepted(&put, &said.ignored))
 }
@@ -65,7 +67,7 @@ pub async fn delete(
         Some("unhealthy") => Gone::Unhealthy,
         _ => Gone::Deregistered,
     };
-    let registry = app.registrant(&Shown::by(&headers), &key).await?;
+    let (registry, _) = app.sidecar(&Shown::by(&headers), &key, at.incarnation, None).await?;
     Ok(match registry.deregister(key, at, why).await? {
         Accepted::Persisted => StatusCode::NO_CONTENT.into_response(),
         Accepted::Owed => owed(),
@@ -119,6 +121,14 @@ impl Said {
         let mut ignored = fields.ignored("");
         ignored.extend(locality.ignored("locality."));
         Ok(Self { at, status, content, ignored })
+    }
+}
+
+/// What its next requests show.
+fn give_token(app: &App, registered: &mut Registered, lease: Option<&Lease>) {
+    if let Some((token, ttl)) = lease.and_then(|lease| app.auth.token(lease)) {
+        registered.token = Some(token);
+        registered.token_ttl_ms = ttl.as_millis().try_into().ok();
     }
 }
 
