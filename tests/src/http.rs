@@ -6,6 +6,8 @@ use anyhow::{Context, ensure};
 use reqwest::{Client, ClientBuilder, Method, header::HeaderMap};
 use serde_json::Value;
 
+use crate::canary;
+
 /// A client that follows no redirect, uses no proxy, and gives up after `timeout`.
 pub fn client(timeout: Duration) -> Client {
     builder(timeout).build().expect("an HTTP client")
@@ -72,6 +74,8 @@ pub async fn send(
     let answer = request.send().await.with_context(|| format!("{method} {url}"))?;
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
     let body = answer.bytes().await.with_context(|| format!("the body of {method} {url}"))?;
+    let told = canary::planted(&String::from_utf8_lossy(&body));
+    ensure!(told.is_none(), "{method} {url} is answered with {told:?}");
     Ok(Answer { status, headers, body: body.to_vec() })
 }
 

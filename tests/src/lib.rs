@@ -10,6 +10,7 @@ pub mod app;
 pub mod aws;
 pub mod balancer;
 pub mod calm;
+pub mod canary;
 pub mod clock;
 pub mod demo;
 pub mod dynamo;

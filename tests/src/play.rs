@@ -35,7 +35,10 @@ pub fn play(name: &str, programs: Programs, pace: Pace, test: impl AsyncFn(&Stag
         let calm = Calm::watch();
         let outcome = runtime.block_on(AssertUnwindSafe(test(&stage)).catch_unwind());
         let failure = match outcome {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => match stage.log_book().told() {
+                None => return,
+                Some(told) => panic!("{name}: {told}"),
+            },
             Ok(Err(error)) => format!("{error:#}"),
             Err(panic) => text(&*panic),
         };

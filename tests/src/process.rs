@@ -16,11 +16,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::wait;
+use crate::{canary, place, wait};
 
 /// What a process has written, line by line, stdout and stderr together.
 #[derive(Debug, Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<String>>>);
+pub struct Log(Arc<Mutex<Vec<String>>>, Arc<Mutex<Option<String>>>);
 
 impl Log {
     /// The first line with `needle`.
@@ -33,6 +33,11 @@ impl Log {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A secret that one of the lines told.
+    pub fn told(&self) -> Option<String> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The last `n` lines as one text.
     pub fn tail(&self, n: usize) -> String {
         let lines = self.lines();
@@ -40,11 +45,18 @@ impl Log {
     }
 
     fn follow(&self, stream: impl AsyncRead + Send + Unpin + 'static) -> JoinHandle<()> {
-        let log = self.clone();
+        let (log, brief) = (self.clone(), place::var("E2E_LOG").is_some());
         tokio::spawn(async move {
             let mut lines = BufReader::new(stream).split(b'\n');
             while let Ok(Some(line)) = lines.next_segment().await {
                 let line = String::from_utf8_lossy(&line).into_owned();
+                if let Some(secret) = canary::told_by(&line) {
+                    let told = format!("{secret} in: {line}");
+                    log.1.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(told);
+                }
+                if brief && line.contains(" TRACE ") {
+                    continue;
+                }
                 log.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         })

@@ -48,10 +48,14 @@ impl Programs {
     }
 
     fn either(&self, shipped: &str, subcommand: &str) -> Command {
-        if let Some(dir) = &self.shipped {
-            return bare(&dir.join(shipped));
+        let mut command = match &self.shipped {
+            Some(dir) => bare(&dir.join(shipped)),
+            None => self.ours(subcommand),
+        };
+        if let Some(level) = place::var("E2E_LOG") {
+            command.env("SDS_LOG", level);
         }
-        self.ours(subcommand)
+        command
     }
 }
 

@@ -34,6 +34,12 @@ impl LogBook {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(|(_, log)| log.find(needle))
     }
 
+    /// A secret that one of the programs told.
+    pub fn told(&self) -> Option<String> {
+        let logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.iter().find_map(|(name, log)| log.told().map(|told| format!("{name} told {told}")))
+    }
+
     /// Starts a process whose log is kept in the book.
     pub fn spawn(&self, name: &str, command: Command) -> anyhow::Result<Process> {
         let process = Process::spawn(name, command)?;

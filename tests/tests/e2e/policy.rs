@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use anyhow::{Context, ensure};
 use e2e::{
     api::{Api, native_path, registration},
+    canary,
     http::Answer,
     programs::Programs,
     stage::Stage,
@@ -28,7 +29,9 @@ async fn token(programs: &Programs) -> anyhow::Result<[String; 2]> {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         anyhow::Ok(line.with_context(|| format!("no {name} in: {text}"))?.trim().to_owned())
     };
-    Ok([word("token")?, word("sha256")?])
+    let token = word("token")?;
+    canary::plant(&token);
+    Ok([token, word("sha256")?])
 }
 
 fn rule(mode: &str, observe: bool) -> String {
@@ -53,7 +56,8 @@ fn write(path: &Path, policy: &str) -> anyhow::Result<()> {
 async fn start(stage: &Stage, policy: &str, env: &[(&str, &str)]) -> anyhow::Result<Api> {
     let path = stage.file("policy.toml");
     write(&path, policy)?;
-    Api::start(stage, &[&[("SDS_POLICY", path.to_str().context("not UTF-8")?)], env].concat()).await
+    let own = [("SDS_POLICY", path.to_str().context("not UTF-8")?), ("SDS_LOG", "trace")];
+    Api::start(stage, &[&own, env].concat()).await
 }
 
 /// One request, with a token or without.
