@@ -8,16 +8,22 @@
 //!
 //! Nothing here was tried against AWS itself; the names and shapes are its SDK's.
 
+mod absent;
 mod arn;
 mod bucket;
 mod calls;
 mod queue;
 mod recent;
+mod share;
 mod task;
+mod unregistered;
+mod versions;
+mod watch;
+mod word;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use sds_types::command::Misconfigured;
@@ -27,7 +33,11 @@ use tokio::{
 };
 
 pub use arn::{Cluster, Clusters, TaskName};
-pub use task::{Container, HostPort, Task};
+pub use task::Task;
+#[cfg(test)]
+pub use task::{Container, HostPort};
+pub use unregistered::Unseen;
+pub use watch::{Change, Told, Watch};
 
 use crate::{
     metrics::EcsMetrics,
@@ -111,6 +121,7 @@ pub struct Ecs {
     recent: Arc<Mutex<Recent>>,
     health: Arc<Health>,
     region: String,
+    account: Arc<OnceLock<String>>,
 }
 
 /// Asks that may wait at the queue's door.
@@ -138,12 +149,25 @@ impl Ecs {
         let client = aws_sdk_ecs::Client::new(&config);
         let caller = Caller { client, connections, metrics, health: health.clone() };
         tokio::spawn(calls::run(caller, Queue::new(Bucket::new(rate, Instant::now())), inbox));
-        Ok(Self { asks, recent: Arc::default(), health, region })
+        Ok(Self { asks, recent: Arc::default(), health, region, account: Arc::default() })
     }
 
     /// The region that is asked.
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    /// The account that answers; unknown before the first task that it described.
+    pub fn account(&self) -> Option<&str> {
+        self.account.get().map(String::as_str)
+    }
+
+    fn learn(&self, answer: Option<&Answer>) {
+        if let (None, Some(Answer::Task(task))) = (self.account(), answer)
+            && let Some(name) = TaskName::parse(&task.arn)
+        {
+            let _ = self.account.set(name.account.to_owned());
+        }
     }
 
     /// One task of a cluster (its name or ARN), for somebody who waits until `deadline`. `None`: ECS says that there is no such
@@ -174,6 +198,7 @@ impl Ecs {
             let ids = some.iter().map(|(_, id)| (*id).to_owned()).collect();
             let said = self.bulk(Request::Describe { cluster: cluster.to_owned(), ids }).await?;
             for (arn, id) in some {
+                self.learn(said.get(id).as_ref());
                 let answer = match said.get(id) {
                     Some(Answer::Task(task)) if task.arn != *arn => Some(Answer::Missing),
                     answer => answer,

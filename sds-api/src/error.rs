@@ -10,7 +10,13 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use sds_types::{ErrorBody, Invalid, Sequence};
 
-use crate::{address::AddressRefused, auth::Denied, registry::WriteError, store::Trouble};
+use crate::{
+    address::AddressRefused,
+    auth::Denied,
+    ecs::{EcsError, Unseen},
+    registry::WriteError,
+    store::Trouble,
+};
 
 pub use legacy::MISSING;
 
@@ -29,6 +35,9 @@ pub enum ApiError {
     /// The registry did not do it.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// ECS did not say.
+    #[error("ECS does not answer this registry, its log says why")]
+    Ecs(EcsError),
     /// Nothing is known yet, so nothing is answered: "empty" would be a lie.
     #[error("the first read of the store is not complete")]
     NotReady,
@@ -81,6 +90,7 @@ impl ApiError {
             Self::Denied(Denied::Missing(_) | Denied::Unproven(_)) => (StatusCode::UNAUTHORIZED, "Unauthenticated"),
             Self::Denied(Denied::Forbidden { .. }) => (StatusCode::FORBIDDEN, "Forbidden"),
             Self::Denied(Denied::Away(_)) => (StatusCode::SERVICE_UNAVAILABLE, "IdentityUnavailable"),
+            Self::Ecs(_) => (StatusCode::SERVICE_UNAVAILABLE, "EcsUnavailable"),
             Self::OperatorOnly(_) => (StatusCode::FORBIDDEN, "OperatorOnly"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "NotFound"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
@@ -116,6 +126,15 @@ impl ApiError {
                 Trouble::Refused => "the store refuses the registry's calls, its log says why".into(),
             },
             other => other.to_string(),
+        }
+    }
+}
+
+impl From<Unseen> for ApiError {
+    fn from(unseen: Unseen) -> Self {
+        match unseen {
+            Unseen::Ecs(error) => Self::Ecs(error),
+            Unseen::Registry(error) => Self::Write(error),
         }
     }
 }

@@ -9,6 +9,7 @@ mod admit;
 mod body;
 mod clients;
 mod drain;
+mod ecs;
 mod eds;
 mod events;
 mod explain;
@@ -49,7 +50,7 @@ pub use peer::{Peer, poller};
 pub use rate::Rates;
 
 use crate::{
-    address::AddressPolicy, auth::Auth, drains::Drains, ecs::Ecs, error::ApiError, metrics::Metrics,
+    address::AddressPolicy, auth::Auth, drains::Drains, ecs::Watch, error::ApiError, metrics::Metrics,
     registry::Registry, route::Route, xds,
 };
 use rate::Kind;
@@ -60,8 +61,7 @@ pub struct App {
     /// The registry.
     pub registry: Registry,
     /// What ECS knows, if it is asked.
-    #[allow(dead_code, reason = "the sweep will use it")]
-    pub ecs: Option<Ecs>,
+    pub watch: Option<Watch>,
     /// Counters.
     pub metrics: Metrics,
     /// Discovery streams.
@@ -153,6 +153,7 @@ fn requests() -> Router<Arc<App>> {
         .route("/v1/snapshot", get(snapshot::get))
         .route("/v1/clients", get(clients::get))
         .route("/v1/events", get(events::get))
+        .route("/v1/ecs/events", post(ecs::events))
         .route("/v2/discovery:endpoints", post(eds::v2))
         .route("/v3/discovery:endpoints", post(eds::v3))
         .route("/metrics", get(admin::metrics))

@@ -21,7 +21,6 @@ mod config;
 #[path = "../corpus/play.rs"]
 mod corpus;
 mod drains;
-#[allow(dead_code, unused_imports, reason = "the sweep and the proofs of tasks will use all of it")]
 mod ecs;
 mod error;
 mod http;
@@ -198,6 +197,10 @@ impl Server {
         let auth = Auth::start(config.policy.clone(), config.allows_open(), attester, metrics.clone());
         let auth = auth.map_err(|reason| Misconfigured::new("SDS_POLICY", reason))?;
         let registry = Registry::start(store, options, metrics.clone());
+        let watch = ecs.filter(|_| !config.ecs_clusters.is_empty()).map(|ecs| {
+            let (clusters, every) = (config.ecs_clusters.clone(), config.ecs_interval);
+            ecs::Watch::start(ecs, registry.clone(), clusters, every, metrics.ecs.clone())
+        });
         let clients = xds::Clients::default();
         let every = config.leases().poll() / 2;
         let drains = drains::Drains::start(registry.clone(), clients.clone(), config.fail_open, every);
@@ -211,7 +214,7 @@ impl Server {
         };
         let app = Arc::new(http::App {
             registry,
-            ecs,
+            watch,
             discovery,
             drains,
             metrics: metrics.clone(),

@@ -11,6 +11,7 @@ mod audit;
 mod chores;
 mod cursors;
 mod doubts;
+mod ecs;
 mod events;
 pub mod explain;
 mod fold;
@@ -46,7 +47,7 @@ use tokio::{
 
 pub use audit::{By, Written};
 pub use events::{Changed, Ended, Event, Events, What};
-pub use fold::{Facts, LastHeard, Life};
+pub use fold::{Entry, Facts, LastHeard, Life, Roll, Whose};
 pub use judge::{Said, Unsaid};
 pub use lease::Leases;
 pub use operator::Looked;
@@ -127,6 +128,7 @@ pub enum Accepted {
 /// The registry.
 #[derive(Debug, Clone)]
 pub struct Registry {
+    own: ReplicaId,
     store: Store,
     leases: Leases,
     metrics: Metrics,
@@ -155,6 +157,7 @@ impl Registry {
         let pulse = Arc::new(Pulse::default());
         let leases = options.leases;
         let own = ReplicaId::random();
+        let id = own.clone();
         let events = Events::default();
         tracing::info!(replica = %own, "starting");
         let herald = Herald::start(store.clone(), own.clone(), leases);
@@ -174,7 +177,21 @@ impl Registry {
         };
         tokio::spawn(sync.run());
         let turns = Turns::default();
-        Self { store, leases, metrics, pulse, herald, doubts, turns, commands, snapshots, witnesses, events, by: None }
+        Self {
+            own: id,
+            store,
+            leases,
+            metrics,
+            pulse,
+            herald,
+            doubts,
+            turns,
+            commands,
+            snapshots,
+            witnesses,
+            events,
+            by: None,
+        }
     }
 
     /// Tells the other replicas all that is known here, and that this one ends; whether they can know it.

@@ -9,7 +9,7 @@ pub enum Route {
     Registration,
     /// Writes of the ancestors' dialects.
     Legacy,
-    /// `/v1/services..`, `/v1/events`, `/v1/clients`
+    /// `/v1/services..`, `/v1/events`, `/v1/clients`, `/v1/ecs/events`
     Native,
     /// `/v2/discovery:endpoints`
     EdsV2,
@@ -33,7 +33,11 @@ impl Route {
             if read { Self::Registration } else { Self::Legacy }
         } else if path.starts_with("/v1/deregistration/") || path.starts_with("/v1/loadbalancing/") {
             Self::Legacy
-        } else if path.starts_with("/v1/services") || path == "/v1/events" || path == "/v1/clients" {
+        } else if path.starts_with("/v1/services")
+            || path == "/v1/events"
+            || path == "/v1/ecs/events"
+            || path == "/v1/clients"
+        {
             Self::Native
         } else if path == "/v3/discovery:endpoints" {
             Self::EdsV3

@@ -140,7 +140,6 @@ impl Auth {
     }
 
     /// Whether somebody may deliver what ECS says.
-    #[allow(dead_code)]
     pub fn events(&self, shown: &Shown) -> Result<By, Denied> {
         self.by_hand(shown, Deed::Events)
     }

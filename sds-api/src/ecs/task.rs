@@ -68,11 +68,6 @@ impl Task {
         let name = self.task_definition_arn.rsplit_once('/').map_or("", |(_, name)| name);
         name.rsplit_once(':').map_or(name, |(family, _)| family)
     }
-
-    /// The ECS service that started it, if one did.
-    pub fn service(&self) -> Option<&str> {
-        self.group.strip_prefix("service:")
-    }
 }
 
 fn text(said: Option<String>) -> String {
@@ -166,12 +161,12 @@ mod tests {
         let host_port =
             HostPort { container: "app".into(), container_port: 80, host_port: 32768, protocol: "udp".into() };
         assert_eq!(task.bindings, [host_port]);
-        assert_eq!((task.family(), task.service()), ("web", Some("front")));
+        assert_eq!((task.family(), task.group.as_str()), ("web", "service:front"));
     }
 
     #[test]
     fn a_task_of_which_nothing_is_told_is_empty() {
         let task = Task::from(types::Task::builder().build());
-        assert_eq!((task.clone(), task.family(), task.service()), (Task::default(), "", None));
+        assert_eq!((task.clone(), task.family()), (Task::default(), ""));
     }
 }

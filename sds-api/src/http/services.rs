@@ -9,7 +9,7 @@ use sds_types::{Locality, Sequence, Tags, Weight};
 use serde::Serialize;
 
 use super::{
-    Shared, not_modified,
+    Shared, ecs, not_modified,
     operator::{self, OverrideShown},
     path::Service,
     query::Query,
@@ -23,8 +23,11 @@ use crate::{
     render,
 };
 
-/// `GET /v1/services?limit=&next=`: all services with counts.
+/// `GET /v1/services?limit=&next=`: all services with counts; with `unregistered`, the tasks that run and are in none.
 pub async fn services(State(app): Shared, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, ApiError> {
+    if ecs::wants_unregistered(query.as_deref()) {
+        return ecs::unregistered(app.watch.as_ref(), query.as_deref(), &headers).await;
+    }
     let snapshot = app.registry.snapshot().ok_or(ApiError::NotReady)?;
     let query = Query::of(query.as_deref());
     let limit = query.limit(1000)?;
@@ -185,9 +188,13 @@ impl<'a> InstanceShown<'a> {
     fn of(instance: &'a registry::Instance, life: Option<registry::Life>) -> Self {
         let content = &instance.content;
         let held = life.is_some_and(|life| life.held);
+        let kept = life.is_some_and(|life| life.kept);
         let operator = instance.operator.as_deref();
-        let notes =
-            [held.then(|| "held".to_owned()), operator.map(|said| format!("override: {}", operator::words(said)))];
+        let notes = [
+            held.then(|| "held".to_owned()),
+            kept.then(|| "silent, ECS says running".to_owned()),
+            operator.map(|said| format!("override: {}", operator::words(said))),
+        ];
         Self {
             endpoint: instance.endpoint.to_string(),
             ip_address: instance.endpoint.ip().to_string(),

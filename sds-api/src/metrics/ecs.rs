@@ -55,7 +55,6 @@ impl EcsMetrics {
     }
 
     /// Counts an instance that was drained, removed or kept.
-    #[allow(dead_code, reason = "the sweep will use it")]
     pub fn word(&self, word: &'static str) {
         self.words.get_or_create(&WordLabels { word }).inc();
     }

@@ -19,6 +19,8 @@ pub enum State {
     InService,
     /// In the answers by the loss guard alone.
     Held,
+    /// In the answers by ECS's word alone.
+    Kept,
     /// Left for silence.
     Silent,
     /// Left by a word.
@@ -31,6 +33,7 @@ impl State {
         match self {
             Self::InService => "in service",
             Self::Held => "held",
+            Self::Kept => "kept",
             Self::Silent => "silent",
             Self::Gone => "gone",
         }
@@ -77,7 +80,7 @@ pub fn explain(facts: &Facts, service: Option<&Service>, fail_open: bool, wall: 
         state,
         because,
         status: Some(instance.status),
-        v1: v1(service, instance, fail_open),
+        v1: v1(facts, service, instance, fail_open),
         eds: listed(format!("{}: {}", instance.status.as_str(), says(facts, instance))),
         native: listed("every instance in service is".into()),
     }
@@ -90,6 +93,12 @@ fn standing(facts: &Facts, wall: Timestamp) -> (State, String) {
     };
     let lease = spell(facts.lease);
     let (state, because) = match (&facts.heard, facts.served) {
+        (Some(heard), true) if facts.kept => {
+            (State::Kept, format!("silent for {}, ECS says running: unhealthy until it is heard", spell(heard.age)))
+        }
+        (None, true) if facts.kept => {
+            (State::Kept, "nobody has heard it, ECS says running: unhealthy until it is heard".into())
+        }
         _ if facts.row.is_foreign() => of_another_registry(facts, registration.expire_time, wall),
         (Some(heard), true) if facts.held => {
             (State::Held, format!("silent for {} together with many others, held {HELD}", spell(heard.age)))
@@ -139,6 +148,7 @@ fn owing(facts: &Facts) -> &'static str {
 fn says(facts: &Facts, instance: &Instance) -> String {
     let own = facts.row.registration().map(|registration| registration.status);
     match &instance.operator {
+        _ if facts.kept && own != Some(instance.status) => "silent, ECS says running".into(),
         Some(operator) if own != Some(instance.status) => format!("an operator says so, {}", operator.reason),
         Some(operator) if operator.status.is_some() && own == Some(Status::Draining) => {
             "its registrant leaves, which beats an operator's word".into()
@@ -147,9 +157,10 @@ fn says(facts: &Facts, instance: &Instance) -> String {
     }
 }
 
-fn v1(service: &Service, instance: &Instance, fail_open: bool) -> Answered {
+fn v1(facts: &Facts, service: &Service, instance: &Instance, fail_open: bool) -> Answered {
     let list = view::v1(service, fail_open);
-    let (hosts, status) = (list.hosts.len(), instance.status.as_str());
+    let status = if facts.kept { "silent, ECS says running" } else { instance.status.as_str() };
+    let hosts = list.hosts.len();
     if list.hosts.iter().any(|host| host.endpoint == instance.endpoint) {
         let because = match list.status {
             Status::Healthy => "healthy".into(),

@@ -11,6 +11,7 @@
 //! Pure: time comes in as an argument, what is to be done in the store goes out as a list.
 
 mod away;
+mod ecs;
 mod facts;
 mod hear;
 mod legacy;
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub use away::Owing;
+pub use ecs::{Entry, Roll, Whose};
 pub use facts::{Facts, LastHeard};
 pub use hear::Life;
 pub use legacy::{Judged, Seen};
@@ -80,6 +82,10 @@ pub struct Known {
     pub served: bool,
     /// Late, and kept in the answers by the loss guard.
     pub held: bool,
+    /// ECS has said, since it is late, that its task runs.
+    pub runs: bool,
+    /// Silent for a lease, and in the answers, as unhealthy, by that word alone.
+    pub kept: bool,
     /// Whether what is served was laid over by an operator.
     overridden: bool,
     /// How many full reads had begun when the row changed: an older read knows nothing of it.
@@ -209,6 +215,8 @@ impl Fold {
             served: row.registration().is_some() && (fresh || kept.is_some_and(|old| old.served))
                 || is_living_foreign(&row, wall),
             held: !alive && kept.is_some_and(|old| old.held),
+            runs: !alive && kept.is_some_and(|old| old.runs),
+            kept: !alive && kept.is_some_and(|old| old.kept),
             dirty: false,
             owed: false,
             overridden: false,

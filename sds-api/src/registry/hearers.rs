@@ -144,7 +144,13 @@ impl Hearers {
 
     /// How many others speak now.
     pub fn speaking(&self, now: Duration) -> usize {
-        self.voices.iter().filter(|voice| !voice.bye && now.saturating_sub(voice.moved) < self.patience).count()
+        self.live(now).count()
+    }
+
+    /// The others that speak now.
+    pub fn live(&self, now: Duration) -> impl Iterator<Item = &ReplicaId> {
+        let speaks = move |voice: &&Voice| !voice.bye && now.saturating_sub(voice.moved) < self.patience;
+        self.voices.iter().filter(speaks).map(|voice| &voice.id)
     }
 
     fn voice(&self, hearer: Hearer) -> Option<&Voice> {

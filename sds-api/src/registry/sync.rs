@@ -26,7 +26,7 @@ use super::{
     chores::{Chore, Chores, Done},
     doubts::Doubts,
     events::{Events, Recorder},
-    fold::{Fold, Judged, Life, Owing, Seen, Source, Swept},
+    fold::{Fold, Judged, Life, Owing, Roll, Seen, Source, Swept, Whose},
     herald::Herald,
     judge::{Said, Verdict},
     phase::Phase,
@@ -70,6 +70,10 @@ pub enum Command {
     OweStatus { key: Key, at: Sequence, status: Status, content: Arc<Content>, reply: oneshot::Sender<Owing> },
     /// An instance has left, and the store is away.
     OweGoodbye { key: Key, at: Sequence, why: Gone, reply: oneshot::Sender<Owing> },
+    /// Registrations that name their tasks, and the replicas that live.
+    Roll { whose: Whose, reply: oneshot::Sender<Roll> },
+    /// ECS says of these incarnations that their tasks run, or no more.
+    EcsSays { of: Vec<(Key, u64)>, runs: bool, reply: oneshot::Sender<()> },
     /// All that is in service, to be kept.
     Keep { reply: oneshot::Sender<Kept> },
     /// The last flush before the end.
@@ -225,6 +229,11 @@ impl Loop {
                 let owing = fold.owe_goodbye(&key, at, why);
                 self.published(reply, owing);
             }
+            Command::Roll { whose, reply } => drop(reply.send(fold.roll(&whose, now.wall))),
+            Command::EcsSays { of, runs, reply } => {
+                fold.ecs_says(&of, runs, now.wall);
+                replies.push(reply);
+            }
             Command::Keep { reply } => drop(reply.send(Kept { rows: fold.served_rows(), taken: self.fresh })),
             Command::Bye { reply } => self.bye(reply),
         }
@@ -305,6 +314,11 @@ impl Loop {
             metrics.held.set(tell::count(self.fold.holding()));
         }
         self.recorder.swept(&swept, &self.fold, wall);
+        for row in swept.kept {
+            tracing::warn!(instance = %row.key, "silent for a lease, but ECS says that its task runs: unhealthy in the answers");
+            metrics.ecs.word("kept");
+            self.chores.add(Chore::Lost(row));
+        }
         for row in swept.silent {
             tracing::info!(instance = %row.key, "silent for a lease, left the answers");
             metrics.silent.inc();

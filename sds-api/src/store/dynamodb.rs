@@ -109,6 +109,18 @@ impl Store {
         self.write(&read.key, update, condition.into(), self.until(deadline)).await
     }
 
+    /// Lets a row drain, at its registrant's place in the order, if it is still the one that was read.
+    pub async fn drain_if(&self, read: &Row, deadline: Instant) -> Result<Write, StoreError> {
+        let update = Update::moving(Timestamp::now().millis())
+            .set("status", item::status(Status::Draining))
+            .name("incarnation")
+            .name("gone")
+            .value("incarnation", n(read.at.incarnation))
+            .value("seen", n(read.rev));
+        let condition = "#incarnation = :incarnation AND #rev = :seen AND attribute_not_exists(#gone)".into();
+        self.write(&read.key, update, condition, self.until(deadline)).await
+    }
+
     /// Leaves the hint that a row was silent for a lease, if nobody has written since.
     pub async fn mark_lost(&self, row: &Row) -> Result<Write, StoreError> {
         let now = Timestamp::now();

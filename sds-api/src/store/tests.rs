@@ -185,6 +185,21 @@ async fn a_foreign_row_is_taken_over_and_taken_out() {
 }
 
 #[tokio::test]
+async fn a_drain_by_another_keeps_its_owners_place() {
+    let (table, key) = (table().await, key(1));
+    let read = done(table.registered(&key, 5, 1, Healthy).await);
+    let drained = done(table.drain_if(&read, soon()).await.unwrap());
+    let standing = drained.registration().unwrap();
+    assert_eq!((standing.status, &standing.content), (Draining, &read.registration().unwrap().content));
+    assert_eq!((drained.at, drained.rev > read.rev), (read.at, true));
+    refused(table.drain_if(&read, soon()).await.unwrap());
+    refused(table.registered(&key, 5, 2, Healthy).await);
+    done(table.registered(&key, 5, 2, Draining).await);
+    done(table.deregister(&key, at(5, 3), Gone::Deregistered, soon()).await.unwrap());
+    refused(table.drain_if(&drained, soon()).await.unwrap());
+}
+
+#[tokio::test]
 async fn an_operators_word_needs_somebody_to_speak_of() {
     let (table, key) = (table().await, key(1));
     let word = Override {

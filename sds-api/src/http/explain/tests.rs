@@ -52,6 +52,7 @@ fn facts() -> Facts {
         },
         served: true,
         held: false,
+        kept: false,
         late: false,
         dirty: false,
         owed: false,

@@ -70,7 +70,19 @@ impl Fold {
         }
         rows_insert(
             &mut self.services,
-            Known { hash, row, dirty: false, owed: true, served, held, overridden: false, reads, heard },
+            Known {
+                hash,
+                row,
+                dirty: false,
+                owed: true,
+                served,
+                held,
+                runs: false,
+                kept: false,
+                overridden: false,
+                reads,
+                heard,
+            },
         );
         self.owed.insert(key);
         Owing::Kept

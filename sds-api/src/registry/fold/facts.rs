@@ -15,6 +15,8 @@ pub struct Facts {
     pub served: bool,
     /// Kept there by the loss guard.
     pub held: bool,
+    /// Silent for a lease, and there, as unhealthy, because ECS says that its task runs.
+    pub kept: bool,
     /// Overdue with its sign of life.
     pub late: bool,
     /// The store was seen without it, or with an older one.
@@ -50,6 +52,7 @@ impl Fold {
             row: known.row.clone(),
             served: known.served,
             held: known.held,
+            kept: known.kept,
             late: self.is_late(known, wall),
             dirty: known.dirty,
             owed: known.owed,

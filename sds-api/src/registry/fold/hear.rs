@@ -19,6 +19,8 @@ pub struct Life {
     pub age: Duration,
     /// Kept in the answers by the loss guard.
     pub held: bool,
+    /// Silent for a lease, and in the answers because ECS says that its task runs.
+    pub kept: bool,
 }
 
 impl Fold {
@@ -40,7 +42,9 @@ impl Fold {
     fn revive(&mut self, key: &Key) {
         let Some(known) = self.known_mut(key) else { return };
         known.held = false;
-        if !known.served && known.row.registration().is_some() {
+        known.runs = false;
+        let kept = std::mem::take(&mut known.kept);
+        if (kept || !known.served) && known.row.registration().is_some() {
             known.served = true;
             self.changed.insert(key.service.clone());
         }
@@ -148,7 +152,7 @@ impl Fold {
     /// How alive each instance in service is.
     pub fn lives(&self, service: &ServiceName, wall: Timestamp) -> HashMap<Endpoint, Life> {
         let served = self.services.get(service).into_iter().flatten().filter(|(_, known)| known.served);
-        let life = |known: &Known| Some(Life { age: self.age(known, wall)?, held: known.held });
+        let life = |known: &Known| Some(Life { age: self.age(known, wall)?, held: known.held, kept: known.kept });
         served.filter_map(|(endpoint, known)| Some((*endpoint, life(known)?))).collect()
     }
 

@@ -58,6 +58,7 @@ impl Fold {
     fn instance(&self, known: &Known, wall: Timestamp) -> Option<Instance> {
         let registration = known.row.registration()?;
         let (status, content) = effective(&known.row, wall)?;
+        let status = if known.kept { kept(status) } else { status };
         Some(Instance {
             endpoint: known.row.key.endpoint,
             at: known.row.at,
@@ -85,6 +86,11 @@ impl Fold {
         let served = self.services.values().flat_map(|rows| rows.values()).filter(|known| known.served);
         served.map(|known| known.row.clone()).collect()
     }
+}
+
+/// Of one that is silent and whose task runs: nobody knows that it is fit.
+fn kept(status: Status) -> Status {
+    if status == Status::Healthy { Status::Unhealthy } else { status }
 }
 
 /// A row in service with its operator's word laid over it. A drain beats every override: who is leaving leaves.

@@ -1,4 +1,5 @@
-//! Time passes: who is late, who is held, who is silent and leaves, and whose override has ended.
+//! Time passes: who is late, who is held, who is silent and leaves or, where ECS says that its task runs, stays as unhealthy, and
+//! whose override has ended.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,6 +17,8 @@ use crate::{
 pub struct Swept {
     /// Left the answers for silence.
     pub silent: Vec<Row>,
+    /// Silent for a lease now, and staying because ECS says that their tasks run.
+    pub kept: Vec<Row>,
     /// Held from now on.
     pub held: Vec<Key>,
     /// Services with a new number of held instances.
@@ -30,6 +33,7 @@ pub struct Swept {
 struct Fate {
     endpoint: Endpoint,
     held: bool,
+    kept: bool,
     silent: bool,
 }
 
@@ -43,12 +47,20 @@ impl Fold {
         let mut unwell = BTreeMap::new();
         for (name, rows) in &self.services {
             let mut tally = Tally::default();
-            rows.values().filter(|known| known.served).for_each(|known| tally.add(self.is_late(known, wall)));
+            let mut kept = false;
+            for known in rows.values().filter(|known| known.served) {
+                // Of whom ECS speaks, the guard need not guess.
+                if known.kept {
+                    kept = true;
+                } else {
+                    tally.add(self.is_late(known, wall));
+                }
+            }
             swept.tally.all += tally.all;
             swept.tally.late += tally.late;
             let turns = || rows.values().any(|known| override_turns(known, wall));
             // Most services are well: only the others are looked at again.
-            if tally.late > 0 || self.holding.contains_key(name) || turns() {
+            if tally.late > 0 || kept || self.holding.contains_key(name) || turns() {
                 unwell.insert(name.clone(), tally);
             }
         }
@@ -64,10 +76,10 @@ impl Fold {
         let fates: Vec<_> = served
             .map(|(endpoint, known)| {
                 let age = self.age(known, wall);
-                let mine = age.is_some_and(|age| age <= self.leases.hold);
-                let held = mine && self.is_late(known, wall) && (loss || known.held);
-                let silent = age.is_none_or(|age| age >= self.lease(known)) && !held;
-                Fate { endpoint: *endpoint, held, silent }
+                let mine = known.runs || age.is_some_and(|age| age <= self.leases.hold);
+                let held = mine && !known.kept && self.is_late(known, wall) && (loss || known.held);
+                let over = age.is_none_or(|age| age >= self.lease(known)) && !held;
+                Fate { endpoint: *endpoint, held, kept: over && known.runs, silent: over && !known.runs }
             })
             .collect();
         let holding = fates.iter().filter(|fate| fate.held).count();
@@ -76,17 +88,22 @@ impl Fold {
             swept.holding.push((name.clone(), holding));
         }
         let Some(rows) = self.services.get_mut(name) else { return };
-        for Fate { endpoint, held, silent } in fates {
+        for Fate { endpoint, held, kept, silent } in fates {
             let Some(known) = rows.get_mut(&endpoint) else { continue };
             if held && !known.held {
                 swept.held.push(known.row.key.clone());
             }
             known.held = held;
+            let turned = known.kept != kept;
+            known.kept = kept;
+            if kept && turned {
+                swept.kept.push(known.row.clone());
+            }
             if silent {
                 known.served = false;
                 swept.silent.push(known.row.clone());
             }
-            if silent || override_turns(known, wall) {
+            if silent || turned || override_turns(known, wall) {
                 self.changed.insert(name.clone());
             }
         }

@@ -5,6 +5,7 @@ use super::super::snapshot::{Instance, Snapshot};
 use crate::instance::{Gone, Origin, Registration, Standing};
 
 mod away;
+mod ecs;
 mod legacy;
 mod loss;
 mod operator;
