@@ -22,4 +22,5 @@ pub mod size;
 pub mod stale;
 pub mod storedeath;
 pub mod streams;
+pub mod truth;
 pub mod visible;

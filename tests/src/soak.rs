@@ -6,6 +6,7 @@ mod clocks;
 mod cpu;
 mod deaths;
 mod deploy;
+mod ecs;
 mod emulators;
 mod fanout;
 mod flap;
@@ -40,6 +41,7 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "clocks" => clocks::run().await,
         "deaths" => deaths::run().await,
         "deploy" => deploy::run().await,
+        "ecs" => ecs::run().await,
         "emulators" => emulators::run().await,
         "fanout" => fanout::run().await,
         "flap" => flap::run().await,
@@ -59,7 +61,7 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "streams" => streams::run().await,
         "visible" => visible::run().await,
         _ => bail!(
-            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, emulators, fanout, flap, footprint, kill9, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath, streams, visible"
+            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, ecs, emulators, fanout, flap, footprint, kill9, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath, streams, visible"
         ),
     }
 }

@@ -149,7 +149,7 @@ mod tests {
         let task = TaskName::parse(TASK).unwrap();
         let of = |text: &str| text.parse::<Clusters>().unwrap().of(task).map(|cluster| cluster.said.clone());
         assert_eq!(of("test, prod"), Some("prod".into()));
-        assert_eq!(of("arn:aws:ecs:eu-west-1:123456789012:cluster/prod").is_some(), true);
+        assert!(of("arn:aws:ecs:eu-west-1:123456789012:cluster/prod").is_some());
         assert_eq!(of("arn:aws:ecs:eu-west-1:999999999999:cluster/prod"), None);
         assert_eq!(of("product"), None);
         for bad in ["pr od", "a/b", "arn:aws:ecs:eu-west-1:123456789012:service/prod", TASK] {

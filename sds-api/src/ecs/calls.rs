@@ -131,7 +131,7 @@ impl Caller {
                     if reason == "MISSING" {
                         said.missing.insert(id(arn).to_owned());
                     } else {
-                        tracing::warn!(task = arn, reason, "ECS could not describe a task");
+                        tracing::debug!(task = arn, reason, "ECS could not describe a task");
                     }
                 }
                 Ok(said)

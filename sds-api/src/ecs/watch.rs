@@ -100,7 +100,7 @@ impl Watch {
             self.absent().keep(&roll.entries.iter().map(Entry::task).collect());
             let own = self.registry.own();
             let mine = roll.entries.into_iter().filter(|entry| is_mine(own, &roll.others, entry.task()));
-            if self.ask(mine.collect()).await.1 {
+            if self.ask(mine.collect()).await {
                 self.metrics.last_sweep.set(i64::try_from(Timestamp::now().seconds()).unwrap_or(i64::MAX));
             }
         }
@@ -114,9 +114,10 @@ impl Watch {
             let Ok(roll) = self.registry.roll(Whose::Late).await else { continue };
             let late: HashSet<&str> = roll.entries.iter().map(Entry::task).collect();
             asked.retain(|task, at| at.elapsed() < every && late.contains(task.as_str()));
-            let new = roll.entries.into_iter().filter(|entry| !asked.contains_key(entry.task())).collect();
-            let (answered, _) = self.ask(new).await;
-            asked.extend(answered.into_iter().map(|task| (task, Instant::now())));
+            let new: Vec<_> = roll.entries.into_iter().filter(|entry| !asked.contains_key(entry.task())).collect();
+            // Also if nothing comes of it: who is away is not asked more often than who answers.
+            asked.extend(new.iter().map(|entry| (entry.task().to_owned(), Instant::now())));
+            self.ask(new).await;
         }
     }
 
@@ -135,15 +136,15 @@ impl Watch {
         }
     }
 
-    /// Asks about these registrations and does what follows; the tasks of which ECS spoke, and whether those were all.
-    async fn ask(&self, entries: Vec<Entry>) -> (Vec<String>, bool) {
+    /// Asks about these registrations and does what follows; whether ECS spoke of all of them.
+    async fn ask(&self, entries: Vec<Entry>) -> bool {
         let mut by_cluster: BTreeMap<&str, (&Cluster, BTreeMap<String, Vec<Entry>>)> = BTreeMap::new();
         for entry in entries {
             let Some(cluster) = self.ours(entry.task()) else { continue };
             let (_, tasks) = by_cluster.entry(&cluster.said).or_insert_with(|| (cluster, BTreeMap::new()));
             tasks.entry(entry.task().to_owned()).or_default().push(entry);
         }
-        let (mut answered, mut all) = (Vec::new(), true);
+        let mut all = true;
         for (cluster, tasks) in by_cluster.into_values() {
             let names: Vec<&str> = tasks.keys().map(String::as_str).collect();
             for some in names.chunks(TASKS) {
@@ -159,10 +160,9 @@ impl Watch {
                     entries.filter_map(|entry| Some((entry.clone(), deed(entry, *word)?)))
                 });
                 all &= self.carry_out(deeds.collect()).await.is_ok();
-                answered.extend(answers.into_keys());
             }
         }
-        (answered, all)
+        all
     }
 
     /// The cluster of a task that is asked about.

@@ -36,6 +36,12 @@ impl Spec {
         Self { service: service.to_owned(), at: at.to_string(), incarnation, more: json!({}) }
     }
 
+    /// Of this task.
+    pub fn task(mut self, arn: &str) -> Self {
+        self.more["task_arn"] = json!(arn);
+        self
+    }
+
     /// In this zone.
     pub fn zone(mut self, zone: &str) -> Self {
         self.more["locality"] = json!({"region": "eu-1", "zone": zone});

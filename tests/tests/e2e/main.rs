@@ -40,6 +40,7 @@ mod stale;
 mod store;
 mod storeless;
 mod task;
+mod truth;
 mod upgrade;
 mod waiting;
 mod xds;
