@@ -16,7 +16,11 @@ use crate::{
 };
 
 mod answer;
+mod authorization;
 mod resolve;
+
+pub use authorization::Authorization;
+use authorization::Speaker;
 
 /// For everything, from the name's lookup to the last byte.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,16 +33,18 @@ pub struct Client {
     bases: Vec<Url>,
     at: usize,
     service: ServiceName,
+    authorization: Authorization,
     resolver: Arc<resolve::Rotating>,
     http: Http,
 }
 
 impl Client {
     /// Prepares the client; fails when https is wanted and no certificate authority can be loaded.
-    pub fn new(bases: &[Url], service: ServiceName) -> Result<Self, reqwest::Error> {
+    pub fn new(bases: &[Url], service: ServiceName, authorization: Authorization) -> Result<Self, reqwest::Error> {
         let resolver = Arc::new(resolve::Rotating::new(fastrand::usize(..1024)));
         let http = connect(bases, &resolver)?;
-        Ok(Self { bases: bases.to_vec(), at: fastrand::usize(..bases.len().max(1)), service, resolver, http })
+        let at = fastrand::usize(..bases.len().max(1));
+        Ok(Self { bases: bases.to_vec(), at, service, authorization, resolver, http })
     }
 
     /// Makes one call; the future ends within 2 s. Dropping it gives the call up.
@@ -67,10 +73,33 @@ impl Client {
             }
             _ => call,
         };
+        let authorization = self.authorization.clone();
+        let speaker = Speaker {
+            service: self.service.clone(),
+            endpoint,
+            incarnation: request.sequence.incarnation,
+            task: body.task_arn.clone(),
+        };
         async move {
-            let deadline = tokio::time::Instant::now() + CALL_TIMEOUT;
+            let sent = tokio::time::Instant::now();
+            let deadline = sent + CALL_TIMEOUT;
+            let call = match authorization.header(&speaker, !matches!(request.call, Call::Register(_))).await {
+                Ok(Some(header)) => call.header(reqwest::header::AUTHORIZATION, header),
+                Ok(None) => call,
+                // Nobody was called; it may be otherwise with the next try, as with a registry that is away.
+                Err(reason) => return Answer::Failed { reason, doubt: false, retry_after: None },
+            };
             match tokio::time::timeout_at(deadline, call.send()).await {
-                Ok(Ok(response)) => answer::read(request.call, response, deadline).await,
+                Ok(Ok(response)) => {
+                    if response.status() == reqwest::StatusCode::UNAUTHORIZED {
+                        authorization.refused();
+                    }
+                    let answer = answer::read(request.call, response, deadline).await;
+                    if let Answer::Done(Some(registered)) = &answer {
+                        authorization.told(&speaker, registered, sent);
+                    }
+                    answer
+                }
                 Ok(Err(error)) => Answer::Failed {
                     reason: web::cause(&error),
                     doubt: !(error.is_connect() || error.is_builder()),

@@ -11,15 +11,19 @@ use reqwest::Url;
 use sds_types::{
     ServiceName, Weight, command,
     command::{Halt, Misconfigured},
+    proof::Audience,
 };
 
 use crate::{
+    aws::credentials::Source,
+    client::Authorization,
     health::Thresholds,
     identity::{Given, Wants, watch::Places},
     lifecycle::Settings,
     probe::check::{Check, Host},
 };
 
+mod credentials;
 mod file;
 mod options;
 mod read;
@@ -36,6 +40,10 @@ const BESIDES_LINGER: Duration = Duration::from_secs(10);
 pub struct Config {
     /// The registry's replicas or load balancers, tried in turn.
     pub api: Vec<Url>,
+    /// The registry's name for itself, which the task's role is proven to; `None` proves nothing.
+    pub audience: Option<Audience>,
+    /// Where the credentials of that role are.
+    pub credentials: Source,
     /// What the variables say about the task.
     pub given: Given,
     /// Where the documents are that tell the rest.
@@ -125,6 +133,11 @@ impl Config {
         let asks_ecs = instances.iter().filter(|instance| instance.checks.iter().any(|check| check.host().is_none()));
         let config = Self {
             api: options.api_url,
+            credentials: match options.api_audience {
+                Some(_) => options.credentials.source()?,
+                None => Source::Nowhere,
+            },
+            audience: options.api_audience,
             given: Given { host: options.host, region: options.region, zone: options.az },
             places: Places {
                 metadata: options.ecs_container_metadata_uri_v4,
@@ -188,6 +201,11 @@ impl Config {
     /// What is wrong with the `nth` instance, named as it was written.
     pub fn misconfigured(&self, nth: usize, wrong: Wrong) -> Misconfigured {
         self.form.misconfigured(nth, wrong)
+    }
+
+    /// With what the calls for one of its instances show that they may be made.
+    pub fn authorization(&self) -> Result<Authorization, reqwest::Error> {
+        Authorization::new(self.audience.clone(), self.credentials.clone())
     }
 
     /// What the lifecycle of one of its instances needs.

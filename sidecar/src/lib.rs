@@ -18,6 +18,7 @@ use tokio::{
 
 mod admin;
 mod agent;
+mod aws;
 mod client;
 mod clock;
 mod config;

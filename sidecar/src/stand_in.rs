@@ -12,7 +12,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    http::{Method, Response, Uri},
+    http::{HeaderMap, Method, Response, Uri, header},
     serve::ListenerExt as _,
 };
 use serde_json::Value;
@@ -45,6 +45,8 @@ pub fn say(status: u16, body: &str) -> Reply {
 pub struct Heard {
     /// `PUT /v1/services/web/instances/10.0.0.1:80`
     pub line: String,
+    /// The header `Authorization`, "" if it is not there.
+    pub authorization: String,
     /// The JSON that it carried, else null.
     pub body: Value,
 }
@@ -63,23 +65,28 @@ impl StandIn {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (asked, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let router = Router::new().fallback(move |method: Method, uri: Uri, body: Bytes| async move {
-            let heard =
-                Heard { line: format!("{method} {uri}"), body: serde_json::from_slice(&body).unwrap_or_default() };
-            let reply = rule(asked.fetch_add(1, Ordering::SeqCst), &heard);
-            // Nobody has to listen; who listens misses nothing.
-            assert!(!matches!(sender.try_send(heard), Err(TrySendError::Full(_))), "room for what was heard");
-            match reply {
-                Reply::Hang => std::future::pending().await,
-                Reply::Say(status, header, body) => {
-                    let mut response = Response::builder().status(status);
-                    if let Some((name, value)) = header {
-                        response = response.header(name, value);
+        let router =
+            Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| async move {
+                let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
+                let heard = Heard {
+                    line: format!("{method} {uri}"),
+                    authorization: authorization.unwrap_or_default(),
+                    body: serde_json::from_slice(&body).unwrap_or_default(),
+                };
+                let reply = rule(asked.fetch_add(1, Ordering::SeqCst), &heard);
+                // Nobody has to listen; who listens misses nothing.
+                assert!(!matches!(sender.try_send(heard), Err(TrySendError::Full(_))), "room for what was heard");
+                match reply {
+                    Reply::Hang => std::future::pending().await,
+                    Reply::Say(status, header, body) => {
+                        let mut response = Response::builder().status(status);
+                        if let Some((name, value)) = header {
+                            response = response.header(name, value);
+                        }
+                        response.body(Body::from(body)).unwrap()
                     }
-                    response.body(Body::from(body)).unwrap()
                 }
-            }
-        });
+            });
         let counter = Arc::clone(&connections);
         let listener = listener.tap_io(move |_| {
             counter.fetch_add(1, Ordering::SeqCst);

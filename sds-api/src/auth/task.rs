@@ -165,8 +165,9 @@ mod tests {
 
     #[test]
     fn it_is_where_it_claims_to_be() {
-        for (addresses, ports, endpoint, expected) in [
-            (&["10.0.0.1"][..], &[][..], "10.0.0.1:80", "yes"),
+        type Row = (&'static [&'static str], &'static [(u16, &'static str)], &'static str, &'static str);
+        let rows: [Row; 13] = [
+            (&["10.0.0.1"], &[], "10.0.0.1:80", "yes"),
             (&["10.0.0.1"], &[], "10.0.0.1:81", "yes"),
             (&["10.0.0.1"], &[], "10.0.0.2:80", "no"),
             // Where the task has an address of its own, whence the request came proves nothing.
@@ -180,7 +181,8 @@ mod tests {
             (&[], &[(32768, "tcp")], "10.0.0.1:32768", "no"),
             (&[], &[], "10.0.0.9:80", "yes"),
             (&[], &[], "10.0.0.1:80", "no"),
-        ] {
+        ];
+        for (addresses, ports, endpoint, expected) in rows {
             assert_eq!(said(&task(RUNS, addresses, ports), endpoint), expected, "{addresses:?} {ports:?} {endpoint}");
         }
         let starting = task(("RUNNING", "PENDING"), &[], &[(32768, "tcp")]);

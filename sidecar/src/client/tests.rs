@@ -6,7 +6,10 @@ use sds_types::{Health, InstanceId, Locality, Revision, Sequence, Tags, TaskArn}
 use tokio::time::Instant;
 
 use super::*;
-use crate::stand_in::{Reply, StandIn, say, told};
+use crate::{
+    aws::credentials::Source,
+    stand_in::{Reply, StandIn, say, told},
+};
 
 fn request(call: Call, fresh: bool) -> Request {
     Request { call, sequence: Sequence { incarnation: 7, seq: 3 }, fresh }
@@ -29,7 +32,8 @@ fn body() -> Registration {
 
 fn client(bases: &[String]) -> Client {
     let bases: Vec<Url> = bases.iter().map(|base| base.parse().unwrap()).collect();
-    let mut client = Client::new(&bases, "web".parse().unwrap()).unwrap();
+    let nothing = Authorization::new(None, Source::Nowhere).unwrap();
+    let mut client = Client::new(&bases, "web".parse().unwrap(), nothing).unwrap();
     client.at = 0;
     client
 }
@@ -60,7 +64,7 @@ async fn on_the_wire() {
         let answer = client.call(request(made, false), endpoint.parse().unwrap(), &body()).await;
         assert!(matches!(answer, Answer::Done(Some(_))), "{answer:?}");
         let heard = registry.next().await;
-        assert_eq!(heard.line, line);
+        assert_eq!((heard.line.as_str(), heard.authorization.as_str()), (line, ""));
         let expected = serde_json::json!({"incarnation": 7, "seq": 3, "health": "healthy", "canary": false});
         assert_eq!(heard.body, if matches!(made, Call::Deregister(_)) { serde_json::Value::Null } else { expected });
     }
@@ -120,6 +124,74 @@ async fn a_name_is_looked_up() {
 
 #[test]
 fn https_has_its_certificate_authorities() {
-    let client = Client::new(&["https://sds.internal".parse().unwrap()], "web".parse().unwrap());
+    let nothing = Authorization::new(None, Source::Nowhere).unwrap();
+    let client = Client::new(&["https://sds.internal".parse().unwrap()], "web".parse().unwrap(), nothing);
     assert!(client.is_ok(), "{client:?}");
+}
+
+const TASK: &str = "arn:aws:ecs:eu-west-1:111122223333:task/prod/0123456789abcdef0123456789abcdef";
+
+/// A client that has a role to show.
+fn with_role(registry: &StandIn, source: Source) -> Client {
+    let bases = [format!("http://{}", registry.address).parse().unwrap()];
+    let role = Authorization::new(Some("sds.test".parse().unwrap()), source).unwrap();
+    Client::new(&bases, "web".parse().unwrap(), role).unwrap()
+}
+
+async fn call_of(client: &mut Client, made: Call, incarnation: u64, task: &str) -> Answer {
+    let request = Request { call: made, sequence: Sequence { incarnation, seq: 1 }, fresh: false };
+    let body = Registration { task_arn: TaskArn::parse("task_arn", task).unwrap(), ..body() };
+    client.call(request, "10.0.0.1:80".parse().unwrap(), &body).await
+}
+
+fn given() -> Source {
+    let [id, secret, token] = ["ASIAEXAMPLE012345678", "s3cret", "t0ken"].map(sds_types::Secret::new);
+    Source::Given(id, secret, token)
+}
+
+#[tokio::test]
+async fn a_proof_is_shown_until_there_is_a_token() {
+    // One, two: the token of the first 200; 401 to the third call; then one that is nearly over.
+    let rule = |nth: usize, _: &_| match nth {
+        2 => say(401, ""),
+        _ => {
+            let (token, ttl) = if nth < 3 { ("one", 3_600_000) } else { ("two", 0) };
+            let told = r#"{"lease_ms":3000,"heartbeat_ms":1000,"version":"v1","vouched":true"#;
+            say(200, &format!(r#"{told},"token":"{token}","token_ttl_ms":{ttl}}}"#))
+        }
+    };
+    let mut registry = StandIn::start(rule).await;
+    let mut client = with_role(&registry, given());
+    for (nth, (made, incarnation, expected)) in [
+        (REGISTER, 7, "SDS-AWS "),
+        (REGISTER, 7, "Bearer one"),
+        (REGISTER, 7, "Bearer one"),
+        (REGISTER, 7, "SDS-AWS "),
+        (REGISTER, 7, "SDS-AWS "),
+        (Call::Drain, 7, "Bearer two"),
+        (GOODBYE, 7, "Bearer two"),
+        (GOODBYE, 8, "SDS-AWS "),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = call_of(&mut client, made, incarnation, TASK).await;
+        assert!(!format!("{answer:?}").contains("\"one"), "{answer:?}");
+        let shown = registry.next().await.authorization;
+        assert!(shown.starts_with(expected), "{nth}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_key_or_a_task_nobody_is_called() {
+    let mut registry = StandIn::start(|_, _| told()).await;
+    for (source, task, expected) in
+        [(Source::Nowhere, TASK, "no credentials"), (given(), "", "no ECS task"), (given(), "web-1", "no ECS task")]
+    {
+        let mut client = with_role(&registry, source);
+        let answer = call_of(&mut client, REGISTER, 7, task).await;
+        let Answer::Failed { reason, doubt: false, retry_after: None } = answer else { panic!("{answer:?}") };
+        assert!(reason.contains(expected), "{reason}");
+    }
+    assert!(registry.rest().is_empty());
 }

@@ -9,9 +9,9 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use reqwest::Url;
-use sds_types::{Endpoint, Invalid, Label, command, parse_span};
+use sds_types::{Endpoint, Invalid, Label, command, parse_span, proof::Audience};
 
-use super::Service;
+use super::{Service, credentials::Credentials};
 
 /// Keeps an ECS task registered while its app is fit, and drains it before it stops.
 ///
@@ -35,6 +35,9 @@ pub struct Options {
         value_parser = http_url
     )]
     pub api_url: Vec<Url>,
+    /// Proves the task's role to the registry, whose SDS_AUDIENCE this is, in place of a token [default: proves nothing]
+    #[arg(long, env = "SDS_API_AUDIENCE", value_name = "NAME")]
+    pub api_audience: Option<Audience>,
     /// The one service of the task.
     #[command(flatten)]
     pub service: Service,
@@ -103,6 +106,9 @@ pub struct Options {
         action = clap::ArgAction::Set
     )]
     pub aws_ec2_metadata_disabled: bool,
+    /// The task role's.
+    #[command(flatten)]
+    pub credentials: Credentials,
 }
 
 /// The other things to do.

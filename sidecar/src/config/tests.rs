@@ -283,3 +283,26 @@ fn the_readme_names_every_option_and_its_default() {
         assert!(told, "{name}, by default {defaults:?}");
     }
 }
+
+#[test]
+fn credentials_matter_only_where_a_role_is_proven() {
+    let audience = ("--api-audience", "sds.test");
+    let near = ("--aws-container-credentials-full-uri", "http://127.0.0.1:1/x");
+    let far = ("--aws-container-credentials-full-uri", "http://credentials.example/");
+    let path = ("--aws-container-credentials-relative-uri", "/v2/1");
+    let key =
+        [("--aws-access-key-id", "ASIA"), ("--aws-secret-access-key", "s3cret"), ("--aws-session-token", "t0ken")];
+    let source = |more: &[(&str, &str)]| format!("{:?}", config(&[&[audience], more].concat()).credentials);
+    assert_eq!(source(&[]), "Nowhere");
+    assert_eq!(source(&key), "Given(***, ***, ***)");
+    assert_eq!(source(&key[..2]), "Nowhere");
+    assert!(source(&[key[0], key[1], key[2], near]).contains("127.0.0.1"), "the endpoint comes first");
+    let token = ("--aws-container-authorization-token", "s3cret");
+    assert!(source(&[near, token]).contains("Text(***)"));
+    let relative = source(&[near, path, token]);
+    assert!(relative.contains("169.254.170.2") && relative.ends_with("None)"), "{relative}");
+    assert!(matches!(config(&[far]).credentials, Source::Nowhere), "it is nothing to who proves nothing");
+    assert!(mistake(&[audience, far]).starts_with("AWS_CONTAINER_CREDENTIALS_FULL_URI: is http"));
+    assert!(mistake(&[audience, (path.0, "v2")]).starts_with("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: is not a path"));
+    assert!(mistake(&[("--api-audience", "a b")]).starts_with("SDS_API_AUDIENCE: "));
+}

@@ -502,7 +502,7 @@ fn answers() -> impl Strategy<Value = Vec<(u64, Answer)>> {
     let one = prop_oneof![
         3 => Just(told()),
         1 => (any::<u64>(), any::<u64>(), any::<bool>(), any::<Option<bool>>()).prop_map(|(lease_ms, heartbeat_ms, vouched, drained)| {
-            Answer::Done(Some(Registered { lease_ms, heartbeat_ms, version: String::new(), vouched, drained }))
+            Answer::Done(Some(Registered { lease_ms, heartbeat_ms, version: String::new(), vouched, drained, ..Registered::default() }))
         }),
         1 => Just(Answer::Done(None)),
         1 => any::<u64>().prop_map(superseded),
