@@ -24,6 +24,7 @@ use crate::{
     auth::{Keys, Source},
     ecs::Clusters,
     keepsake::Peers,
+    listener::Listener,
     registry::{Leases, Snapshots},
     server::Limits,
     tools::Tool,
@@ -113,8 +114,8 @@ pub struct Config {
     /// How old a snapshot may be that is served while the store is away
     #[arg(long, env = "SDS_SNAPSHOT_MAX_AGE", default_value = "24h", value_parser = parse_span, value_name = "SPAN")]
     pub snapshot_max_age: Duration,
-    /// Sibling replicas to ask for a snapshot then: `http://host:port`, comma-separated, or a name with a port, of which
-    /// every address is one
+    /// Sibling replicas to ask for a snapshot then, where registrations come in: `http://host:port`, comma-separated, or a
+    /// name with a port, of which every address is one
     #[arg(long, env = "SDS_PEERS", default_value = "", value_name = "LIST")]
     pub peers: Peers,
     /// Longest wait for one call of the store; a call made for a request waits at most 0.8 s
@@ -126,7 +127,7 @@ pub struct Config {
     /// The environment's name in v1 answers
     #[arg(long, env = "SDS_ENV", default_value = "production", value_name = "NAME")]
     pub env: String,
-    /// Whether loopback addresses may be registered [default: only when listening on loopback]
+    /// Whether loopback addresses may be registered [default: only when registrations come in on loopback]
     #[arg(long, env = "SDS_ALLOW_LOOPBACK", action = Set, value_name = "BOOL")]
     pub allow_loopback: Option<bool>,
     /// Networks whose addresses may be registered, comma-separated; empty allows any. Loopback is judged apart
@@ -148,6 +149,13 @@ pub struct Config {
     /// After this and up to as much again, a connection is asked to go, so that keep-alives spread over replicas
     #[arg(long, env = "SDS_CONNECTION_AGE", default_value = "5m", value_parser = parse_span, value_name = "SPAN")]
     pub connection_age: Duration,
+    /// Address and port for registrations alone, and what replicas ask each other, which SDS_LISTEN then does not serve
+    /// [default: SDS_LISTEN serves them]
+    #[arg(long, env = "SDS_WRITE_LISTEN", value_parser = ip_port, value_name = "IP:PORT")]
+    pub write_listen: Option<SocketAddr>,
+    /// The same for operators: metrics, events, clients, overrides, and lists, which SDS_LISTEN serves too
+    #[arg(long, env = "SDS_ADMIN_LISTEN", value_parser = ip_port, value_name = "IP:PORT")]
+    pub admin_listen: Option<SocketAddr>,
     /// Address and port for discovery streams alone, which SDS_LISTEN then does not serve; health answers there too [default:
     /// SDS_LISTEN serves them]
     #[arg(long, env = "SDS_XDS_LISTEN", value_parser = ip_port, value_name = "IP:PORT")]
@@ -247,14 +255,22 @@ impl Config {
             let reason = format!("{:?} is shorter than SDS_LEASE: a heartbeat may be lost", self.token_ttl);
             return Err(Misconfigured::new("SDS_TOKEN_TTL", reason));
         }
-        let listen = self.listen_addr();
-        if self.policy.is_none() && !listen.ip().is_loopback() && !self.allow_open_writes {
-            let name = if self.listen.is_some() { "SDS_LISTEN" } else { "PORT" };
+        let listeners = self.listeners();
+        for (nth, (at, addr)) in listeners.iter().enumerate() {
+            let taken = |(_, other): &&(Listener, SocketAddr)| other == addr && addr.port() != 0;
+            if let Some((other, _)) = listeners.iter().take(nth).find(taken) {
+                let reason = format!("{addr} is the address of {} already", other.variable());
+                return Err(Misconfigured::new(at.variable(), reason));
+            }
+        }
+        let (at, writes) = self.writes_at();
+        if self.policy.is_none() && !writes.ip().is_loopback() && !self.allow_open_writes {
+            let port = at == Listener::Main && self.listen.is_none();
             let reason = format!(
-                "{listen} is not loopback and writes are open to all who reach it; \
+                "{writes} is not loopback and writes are open to all who reach it; \
                  say in SDS_POLICY who may register, or set SDS_ALLOW_OPEN_WRITES=true if the network alone decides"
             );
-            return Err(Misconfigured::new(name, reason));
+            return Err(Misconfigured::new(if port { "PORT" } else { at.variable() }, reason));
         }
         Ok(())
     }
@@ -264,8 +280,21 @@ impl Config {
         if self.listen.is_some() && self.port.is_some() { vec!["PORT is ignored, SDS_LISTEN is set"] } else { vec![] }
     }
 
-    /// Where to listen.
-    pub fn listen_addr(&self) -> SocketAddr {
+    /// Where to listen, the main one first.
+    pub fn listeners(&self) -> Vec<(Listener, SocketAddr)> {
+        let addrs = [Some(self.listen_addr()), self.write_listen, self.admin_listen, self.xds_listen];
+        Listener::ALL.into_iter().zip(addrs).filter_map(|(at, addr)| Some((at, addr?))).collect()
+    }
+
+    /// Where registrations come in.
+    fn writes_at(&self) -> (Listener, SocketAddr) {
+        match self.write_listen {
+            Some(addr) => (Listener::Write, addr),
+            None => (Listener::Main, self.listen_addr()),
+        }
+    }
+
+    fn listen_addr(&self) -> SocketAddr {
         match (self.listen, self.port) {
             (Some(listen), _) => listen,
             (None, Some(port)) => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
@@ -290,12 +319,12 @@ impl Config {
 
     /// Whether loopback addresses may be registered.
     pub fn allows_loopback(&self) -> bool {
-        self.allow_loopback.unwrap_or(self.listen_addr().ip().is_loopback())
+        self.allow_loopback.unwrap_or(self.writes_at().1.ip().is_loopback())
     }
 
     /// Whether registrations may be open to all who reach the registry.
     pub fn allows_open(&self) -> bool {
-        self.allow_open_writes || self.listen_addr().ip().is_loopback()
+        self.allow_open_writes || self.writes_at().1.ip().is_loopback()
     }
 
     /// The keys that sign lease tokens.
@@ -334,6 +363,10 @@ mod tests {
             (&["--listen", "localhost"][..], "SDS_LISTEN"),
             (&["--listen", "0.0.0.0:80"], "SDS_LISTEN"),
             (&["--xds-listen", "8081"], "SDS_XDS_LISTEN"),
+            (&["--admin-listen", "localhost:1"], "SDS_ADMIN_LISTEN"),
+            (&["--write-listen", "0.0.0.0:80"], "SDS_WRITE_LISTEN"),
+            (&["--write-listen", "127.0.0.1:8080"], "SDS_WRITE_LISTEN"),
+            (&["--xds-listen", "127.0.0.1:1", "--admin-listen", "127.0.0.1:1"], "SDS_XDS_LISTEN"),
             (&["--port", "8080"], "PORT"),
             (&["--port", "x"], "PORT"),
             (&["--store", "etcd"], "SDS_STORE"),
@@ -368,6 +401,15 @@ mod tests {
     fn loopback_may_be_registered_only_where_it_is_listened_on() {
         assert!(read(&[]).unwrap().allows_loopback());
         assert!(!read(&["--port", "80", "--allow-open-writes", "true"]).unwrap().allows_loopback());
+    }
+
+    #[test]
+    fn what_counts_is_where_registrations_come_in() {
+        let apart = read(&["--listen", "0.0.0.0:80", "--write-listen", "127.0.0.1:81"]).unwrap();
+        assert!(apart.allows_loopback());
+        assert!(read(&["--admin-listen", "0.0.0.0:80"]).is_ok());
+        let open = ["--write-listen", "0.0.0.0:80", "--allow-open-writes", "true"];
+        assert!(!read(&open).unwrap().allows_loopback());
     }
 
     #[test]

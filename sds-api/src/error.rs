@@ -53,6 +53,9 @@ pub enum ApiError {
     /// No such service or route.
     #[error("{0}")]
     NotFound(String),
+    /// Another listener serves it; which.
+    #[error("{0}")]
+    WrongListener(String),
     /// The route has other methods.
     #[error("this route has no such method, see the Allow header")]
     Method,
@@ -93,6 +96,7 @@ impl ApiError {
             Self::Ecs(_) => (StatusCode::SERVICE_UNAVAILABLE, "EcsUnavailable"),
             Self::OperatorOnly(_) => (StatusCode::FORBIDDEN, "OperatorOnly"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "NotFound"),
+            Self::WrongListener(_) => (StatusCode::MISDIRECTED_REQUEST, "WrongListener"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge"),
             Self::Encoded => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedEncoding"),

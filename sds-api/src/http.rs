@@ -24,6 +24,7 @@ mod query;
 mod rate;
 mod sds;
 mod services;
+mod site;
 mod snapshot;
 mod state;
 mod table;
@@ -50,10 +51,19 @@ pub use peer::{Peer, poller};
 pub use rate::Rates;
 
 use crate::{
-    address::AddressPolicy, auth::Auth, drains::Drains, ecs::Watch, error::ApiError, metrics::Metrics,
-    registry::Registry, route::Route, xds,
+    address::AddressPolicy,
+    auth::Auth,
+    drains::Drains,
+    ecs::Watch,
+    error::ApiError,
+    listener::Listener::{self, Admin, Main, Write, Xds},
+    metrics::Metrics,
+    registry::Registry,
+    route::Route,
+    xds,
 };
 use rate::Kind;
+use site::Site;
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -80,6 +90,8 @@ pub struct App {
     pub env: Arc<str>,
     /// Whether v1 lists the unhealthy when there is nobody else.
     pub fail_open: bool,
+    /// Those that are open.
+    pub listeners: Arc<[Listener]>,
     /// Set when the server is about to stop: not ready, and connections end with their next answer.
     pub stopping: AtomicBool,
 }
@@ -92,17 +104,6 @@ impl App {
 }
 
 type Shared = axum::extract::State<Arc<App>>;
-
-/// What a listener serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Serves {
-    /// All there is.
-    All,
-    /// All but discovery streams.
-    Requests,
-    /// Those, and health.
-    Streams,
-}
 
 fn streams(method: MethodRouter<Arc<App>>) -> Router<Arc<App>> {
     Router::new()
@@ -118,45 +119,64 @@ fn health() -> Router<Arc<App>> {
         .route("/healthcheck", get(admin::healthcheck))
 }
 
-fn routes(app: Arc<App>, serves: Serves) -> Router {
-    let routes = match serves {
-        Serves::All => requests().merge(streams(post(discover))),
-        Serves::Requests => requests().merge(streams(post(xds::elsewhere))),
-        Serves::Streams => streams(post(discover)),
+fn routes(app: Arc<App>, here: Listener) -> Router {
+    let open = app.listeners.clone();
+    let site = Site { here, open: &open };
+    let streams = match site.serves(&[Xds]) {
+        true => streams(post(discover)),
+        false => {
+            let there = Xds.served_at(&open).variable();
+            streams(post(move || xds::elsewhere(there)))
+        }
     };
-    routes
+    requests(&site)
+        .merge(streams)
         .merge(health())
         .fallback(|| async { ApiError::NotFound("no such route, GET / lists them".into()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .with_state(app)
 }
 
-/// All other routes. A path that two dialects share is told apart by its method and its body.
-fn requests() -> Router<Arc<App>> {
-    let registration = get(sds::get).post(legacy::register);
-    let host = delete(legacy::deregister).get(native::later);
+/// All other routes, with the listeners that they belong to. A path that two dialects share is told apart by its method and
+/// its body.
+fn requests(site: &Site<'_>) -> Router<Arc<App>> {
+    let polls = |methods| site.only(&[Main], methods);
+    let writes = |methods| site.only(&[Write], methods);
+    let operators = |methods| site.only(&[Admin], methods);
+    // Whoever is called at night has one address at hand, that of the operators, and begins with these; and whoever polls
+    // may see why a host is missing.
+    let lists = |methods| site.only(&[Main, Admin], methods);
+    // The sidecar's side of a drain, and a question that is asked by people.
+    let receipts = |methods| site.only(&[Write, Admin], methods);
+    let registration = polls(get(sds::get)).merge(writes(post(legacy::register)));
+    let host = writes(delete(legacy::deregister)).merge(polls(get(native::later)));
+    let instance = writes(put(native::put).delete(native::delete)).merge(lists(get(explain::get)));
+    let over = operators(put(operator::put).delete(operator::delete));
     Router::new()
-        .route("/", get(usage::get))
+        .route("/", operators(get(usage::get)))
         .route("/v1/registration/{service}", registration.clone())
         .route("/v1/registration/{service}/", registration)
         .route("/v1/registration/{service}/{host}", host.clone())
         .route("/v1/registration/{service}/{host}/", host)
-        .route("/v1/registration/repo/{repo}", get(legacy::repo))
-        .route("/v1/deregistration/{service}", post(legacy::deregister_list))
-        .route("/v1/loadbalancing/{service}", post(legacy::weigh))
-        .route("/v1/loadbalancing/{service}/{host}", post(legacy::weigh))
-        .route("/v1/services", get(services::services))
-        .route("/v1/services/{service}", get(services::service))
-        .route("/v1/services/{service}/instances/{host}", put(native::put).delete(native::delete).get(explain::get))
-        .route("/v1/services/{service}/instances/{host}/override", put(operator::put).delete(operator::delete))
-        .route("/v1/services/{service}/instances/{host}/drain", post(native::drain).get(drain::get))
-        .route("/v1/snapshot", get(snapshot::get))
-        .route("/v1/clients", get(clients::get))
-        .route("/v1/events", get(events::get))
-        .route("/v1/ecs/events", post(ecs::events))
-        .route("/v2/discovery:endpoints", post(eds::v2))
-        .route("/v3/discovery:endpoints", post(eds::v3))
-        .route("/metrics", get(admin::metrics))
+        .route("/v1/registration/repo/{repo}", polls(get(legacy::repo)))
+        .route("/v1/deregistration/{service}", writes(post(legacy::deregister_list)))
+        .route("/v1/loadbalancing/{service}", writes(post(legacy::weigh)))
+        .route("/v1/loadbalancing/{service}/{host}", writes(post(legacy::weigh)))
+        .route("/v1/services", lists(get(services::services)))
+        .route("/v1/services/{service}", lists(get(services::service)))
+        .route("/v1/services/{service}/instances/{host}", instance)
+        .route("/v1/services/{service}/instances/{host}/override", over)
+        .route(
+            "/v1/services/{service}/instances/{host}/drain",
+            writes(post(native::drain)).merge(receipts(get(drain::get))),
+        )
+        .route("/v1/snapshot", writes(get(snapshot::get)))
+        .route("/v1/clients", operators(get(clients::get)))
+        .route("/v1/events", operators(get(events::get)))
+        .route("/v1/ecs/events", writes(post(ecs::events)))
+        .route("/v2/discovery:endpoints", polls(post(eds::v2)))
+        .route("/v3/discovery:endpoints", polls(post(eds::v3)))
+        .route("/metrics", operators(get(admin::metrics)))
 }
 
 async fn discover(State(app): Shared, request: Request<Body>) -> Response {
@@ -173,9 +193,9 @@ pub struct Http {
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Http {
-    /// The routes of `app` for a listener.
-    pub fn new(app: Arc<App>, serves: Serves) -> Self {
-        Self { routes: routes(app.clone(), serves), app }
+    /// The routes of `app` as a listener has them.
+    pub fn new(app: Arc<App>, here: Listener) -> Self {
+        Self { routes: routes(app.clone(), here), app }
     }
 
     /// Answers a request of `peer`; `last` asks the client to close the connection after it.

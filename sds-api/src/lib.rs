@@ -26,6 +26,7 @@ mod error;
 mod http;
 mod instance;
 mod keepsake;
+mod listener;
 mod metrics;
 mod registry;
 mod render;
@@ -55,7 +56,7 @@ use sds_types::command::{self, Halt, MISCONFIGURED, Misconfigured};
 use address::AddressPolicy;
 use auth::Auth;
 use config::LogFormat;
-use http::Serves;
+use listener::Listener;
 use metrics::Metrics;
 use registry::{Options, Registry};
 use store::Store;
@@ -129,14 +130,15 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-async fn listen(variable: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| format!("{variable}: cannot listen on {addr}"))
+async fn listen(at: Listener, addr: SocketAddr) -> anyhow::Result<(Listener, TcpListener)> {
+    let bound = TcpListener::bind(addr).await;
+    Ok((at, bound.with_context(|| format!("{}: cannot listen on {addr}", at.variable()))?))
 }
 
 /// A running registry.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
+    /// Where its main listener is.
     pub addr: SocketAddr,
     app: Arc<http::App>,
     stop: watch::Sender<bool>,
@@ -147,14 +149,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the store, binds the listener and answers; `/readyz` tells when something is known.
+    /// Opens the store, binds the listeners and answers; `/readyz` tells when something is known.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let listener = listen("SDS_LISTEN", config.listen_addr()).await?;
-        let addr = listener.local_addr()?;
-        let for_streams = match config.xds_listen {
-            Some(addr) => Some(listen("SDS_XDS_LISTEN", addr).await?),
-            None => None,
-        };
+        let asked = config.listeners().into_iter().map(|(at, addr)| listen(at, addr));
+        let listeners = futures_util::future::try_join_all(asked).await?;
+        let addrs = listeners.iter().map(|(_, listener)| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
+        let addr = *addrs.first().context("no listener is open")?;
         #[cfg(feature = "embedded")]
         let embedded = match config.store_kind() {
             StoreKind::Embedded => Some(store::embedded::Embedded::start(&config.data).await?),
@@ -224,22 +224,21 @@ impl Server {
             addresses,
             env,
             fail_open: config.fail_open,
+            listeners: listeners.iter().map(|(at, _)| *at).collect(),
             stopping: AtomicBool::new(false),
         });
         let (stop, stopped) = watch::channel(false);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(%addr, store = ?config.store_kind(), table = config.table(), version, "listening");
-        if let Some(listener) = &for_streams {
-            let addr = listener.local_addr()?;
-            tracing::info!(%addr, "listening for discovery streams");
+        for ((at, _), addr) in listeners.iter().zip(&addrs).skip(1) {
+            tracing::info!(%addr, "listening for {}", at.what());
         }
-        let all = if for_streams.is_some() { Serves::Requests } else { Serves::All };
-        let listeners = [Some((listener, all)), for_streams.map(|listener| (listener, Serves::Streams))];
-        let serve = |(listener, serves)| {
-            let http = http::Http::new(app.clone(), serves);
-            tokio::spawn(server::serve(listener, http, config.limits(), metrics.clone(), stopped.clone()))
+        let limits = config.limits().shared_by(listeners.len());
+        let serve = |(at, listener)| {
+            let http = http::Http::new(app.clone(), at);
+            tokio::spawn(server::serve(listener, http, limits.clone(), metrics.clone(), stopped.clone()))
         };
-        let serving = listeners.into_iter().flatten().map(serve).collect();
+        let serving = listeners.into_iter().map(serve).collect();
         Ok(Self {
             addr,
             app,

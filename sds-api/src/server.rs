@@ -54,12 +54,19 @@ const HEAD: u32 = 64 * 1024;
 /// How many connections, for how long, and whose word is taken.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// So many at once.
+    /// So many at once at each listener.
     pub connections: usize,
     /// After this one is asked to go; each gets a random share more.
     pub age: Duration,
     /// Proxies that may say for whom they speak.
     pub trusted: Vec<IpNet>,
+}
+
+impl Limits {
+    /// What as many listeners can have each, by the files that may be open.
+    pub fn shared_by(self, listeners: usize) -> Self {
+        Self { connections: descriptors::allow(self.connections, listeners), ..self }
+    }
 }
 
 /// What all connections have in common.
@@ -80,7 +87,7 @@ pub async fn serve(
     mut stop: signal::Receiver<bool>,
 ) {
     bound_unread(&listener);
-    let mut crowd = Crowd::new(descriptors::allow(limits.connections), metrics.clone());
+    let mut crowd = Crowd::new(limits.connections, metrics.clone());
     let shared = Arc::new(Shared { http, limits, metrics, stop: stop.clone() });
     let admit = |crowd: &mut Crowd, (stream, from)| {
         let activity = Arc::new(Activity::new());
@@ -192,7 +199,7 @@ async fn connection(mut stream: TcpStream, from: SocketAddr, activity: Arc<Activ
                 // HTTP/1.1 leaves with its next answer, so that no request meets a closing connection.
                 if deadline.is_none() && activity.ages(age) {
                     deadline = Some(Instant::now() + GRACE);
-                leave.send_replace(true);
+                    leave.send_replace(true);
                     connection.as_mut().graceful_shutdown();
                 }
             }

@@ -104,7 +104,8 @@ fn fuzz_request_id() {
 fn fuzz_path() {
     use crate::{
         Config, Server,
-        http::{Http, Peer, Serves},
+        http::{Http, Peer},
+        listener::Listener,
     };
     use http::{Method, StatusCode, Uri};
     use http_body_util::BodyExt;
@@ -119,7 +120,7 @@ fn fuzz_path() {
             tokio::task::yield_now().await;
         }
     });
-    let http = Http::new(server.app.clone(), Serves::All);
+    let http = Http::new(server.app.clone(), Listener::Main);
     play("path", |bytes| {
         let Ok(uri) = Uri::try_from(bytes) else { return };
         for method in [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE] {

@@ -21,10 +21,18 @@ pub async fn get(State(app): Shared, headers: HeaderMap) -> Response {
     let plain = |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b));
     let host = host.filter(plain).unwrap_or("127.0.0.1:8080");
     let version = env!("CARGO_PKG_VERSION");
+    // The lines below name one address.
+    let places = match &*app.listeners {
+        [_] => String::new(),
+        open => format!(
+            "\nEach at its own address: {}\n",
+            open.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        ),
+    };
     format!(
         "sds-api {version}: service registry for Envoy ({env})
 {counts}
-
+{places}
 Read
   curl 'http://{host}/v1/services?format=text'              # all services
   curl 'http://{host}/v1/services/web?format=text'          # the instances of one

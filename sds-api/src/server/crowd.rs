@@ -53,7 +53,7 @@ impl Crowd {
         }
         let task = self.connections.spawn(connection);
         self.members.insert(task.id(), Member { activity, task, going: false });
-        self.count();
+        self.metrics.connections.inc();
     }
 
     /// Ready when a connection has ended, never while there is none.
@@ -94,11 +94,7 @@ impl Crowd {
         if self.members.remove(&id).is_some_and(|member| member.going) {
             self.going -= 1;
         }
-        self.count();
-    }
-
-    fn count(&self) {
-        self.metrics.connections.set(i64::try_from(self.connections.len()).unwrap_or(i64::MAX));
+        self.metrics.connections.dec();
     }
 }
 

@@ -7,8 +7,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Files that are no client's.
 const OWN: u64 = 128;
 
-/// Raises the soft limit for `wanted` connections; returns how many there may be.
-pub fn allow(wanted: usize) -> usize {
+/// Raises the soft limit for `wanted` connections of each of so many listeners; returns how many each may have.
+pub fn allow(each: usize, listeners: usize) -> usize {
+    let (listeners, wanted) = (listeners.max(1), each.saturating_mul(listeners.max(1)));
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let needed = wanted as u64 + OWN;
     let raised = maximum.map_or(needed, |maximum| maximum.min(needed));
@@ -22,5 +23,5 @@ pub fn allow(wanted: usize) -> usize {
     if connections < wanted as u64 {
         tracing::warn!(connections, wanted, "the limit of open files allows fewer connections");
     }
-    usize::try_from(connections).unwrap_or(wanted)
+    usize::try_from(connections).map_or(each, |all| (all / listeners).max(1))
 }

@@ -61,8 +61,8 @@ impl Discovery {
 }
 
 /// Where streams are not served because they have a listener of their own, in words that a gRPC client shows.
-pub async fn elsewhere() -> Response {
-    Status::unimplemented("discovery streams are served at SDS_XDS_LISTEN").into_http()
+pub async fn elsewhere(variable: &'static str) -> Response {
+    Status::unimplemented(format!("discovery streams are served at {variable}")).into_http()
 }
 
 fn unimplemented() -> Response {

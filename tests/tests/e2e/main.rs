@@ -21,6 +21,7 @@ mod fleet;
 mod http;
 mod kumonos;
 mod limits;
+mod listeners;
 mod lyft;
 mod native;
 mod operator;

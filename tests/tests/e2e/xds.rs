@@ -355,7 +355,7 @@ fn streams_may_have_a_listener_of_their_own() {
             let url = format!("http://{addr}{path}");
             anyhow::Ok(e2e::http::send(&client, reqwest::Method::GET, &url, &[], "").await?.status)
         };
-        ensure!((status("/readyz").await?, status("/v1/services").await?) == (200, 404));
+        ensure!((status("/readyz").await?, status("/v1/services").await?) == (200, 421));
         let (stopped, status) = tokio::join!(api.process.stop(SOON), stream.end(SOON));
         stopped?;
         ensure!(status?.code() == Code::Unavailable);

@@ -1,0 +1,50 @@
+//! Which routes one listener serves. All listeners know all routes: what belongs to another one is refused with words that
+//! say where it is, and is never taken for an unknown path, which would look like a host that is gone.
+//!
+//! That is settled when the routes are made, so no request that is served pays for it.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    middleware::{Next, from_fn},
+    routing::MethodRouter,
+};
+use http::Request;
+
+use super::App;
+use crate::{error::ApiError, listener::Listener};
+
+/// One listener among those that are open.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    /// This one.
+    pub here: Listener,
+    /// All.
+    pub open: &'a [Listener],
+}
+
+impl Site<'_> {
+    /// Whether it serves what belongs to one of `homes`.
+    pub fn serves(&self, homes: &[Listener]) -> bool {
+        homes.iter().any(|home| home.served_at(self.open) == self.here)
+    }
+
+    /// These handlers where this listener serves what belongs to `homes`, else a refusal in their place.
+    pub fn only(&self, homes: &[Listener], methods: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+        if self.serves(homes) {
+            return methods;
+        }
+        let there = self.there(homes);
+        methods.route_layer(from_fn(move |_: Request<Body>, _: Next| {
+            let refusal = ApiError::WrongListener(there.clone());
+            async move { refusal }
+        }))
+    }
+
+    /// Where it is, by the variables: an address that one is told may not be the one that it is reached at.
+    fn there(&self, homes: &[Listener]) -> String {
+        let homes: Vec<_> = homes.iter().map(|home| home.served_at(self.open).to_string()).collect();
+        format!("this is served at {}, and not here at {}", homes.join(" and "), self.here)
+    }
+}
