@@ -4,6 +4,8 @@
 //! (`PORT`, `DDB_TABLE`, `HOST_TTL`, `DDB_TIMEOUT_SEC`) work, so that a task definition can keep them. A bad value is one
 //! line that names the variable, and exit 64.
 
+mod tls;
+
 use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -19,6 +21,8 @@ use sds_types::{
     parse_span,
     proof::Audience,
 };
+
+use tls::Tls;
 
 use crate::{
     auth::{Keys, Source},
@@ -160,6 +164,9 @@ pub struct Config {
     /// SDS_LISTEN serves them]
     #[arg(long, env = "SDS_XDS_LISTEN", value_parser = ip_port, value_name = "IP:PORT")]
     pub xds_listen: Option<SocketAddr>,
+    /// TLS on the listeners.
+    #[command(flatten)]
+    pub tls: Tls,
     /// Where a gateway Envoy is to listen, whose hosts are the names of all services; told to who asks for all listeners
     #[arg(long, env = "SDS_XDS_GATEWAY", value_name = "IP:PORT")]
     pub xds_gateway: Option<SocketAddr>,
@@ -264,11 +271,14 @@ impl Config {
             }
         }
         let (at, writes) = self.writes_at();
-        if self.policy.is_none() && !writes.ip().is_loopback() && !self.allow_open_writes {
+        let open: Vec<_> = listeners.iter().map(|(at, _)| *at).collect();
+        self.tls.check(&open, at)?;
+        let closed = self.allow_open_writes || self.tls.tls_client_ca.is_some();
+        if self.policy.is_none() && !writes.ip().is_loopback() && !closed {
             let port = at == Listener::Main && self.listen.is_none();
             let reason = format!(
                 "{writes} is not loopback and writes are open to all who reach it; \
-                 say in SDS_POLICY who may register, or set SDS_ALLOW_OPEN_WRITES=true if the network alone decides"
+                 say in SDS_POLICY who may register, set SDS_TLS_CLIENT_CA, or SDS_ALLOW_OPEN_WRITES=true if the network alone decides"
             );
             return Err(Misconfigured::new(if port { "PORT" } else { at.variable() }, reason));
         }
@@ -287,7 +297,7 @@ impl Config {
     }
 
     /// Where registrations come in.
-    fn writes_at(&self) -> (Listener, SocketAddr) {
+    pub fn writes_at(&self) -> (Listener, SocketAddr) {
         match self.write_listen {
             Some(addr) => (Listener::Write, addr),
             None => (Listener::Main, self.listen_addr()),
@@ -324,7 +334,7 @@ impl Config {
 
     /// Whether registrations may be open to all who reach the registry.
     pub fn allows_open(&self) -> bool {
-        self.allow_open_writes || self.writes_at().1.ip().is_loopback()
+        self.allow_open_writes || self.tls.tls_client_ca.is_some() || self.writes_at().1.ip().is_loopback()
     }
 
     /// The keys that sign lease tokens.
@@ -357,6 +367,10 @@ mod tests {
         Config::read(std::iter::once("sds-api").chain(args.iter().copied()).map(OsString::from))
     }
 
+    /// Registrations at an address of their own, with clients' certificates.
+    const SEPARATE: [&str; 8] =
+        ["--write-listen", "127.0.0.1:1", "--tls-cert", "c", "--tls-key", "k", "--tls-client-ca", "a"];
+
     #[test]
     fn bad_values_name_their_variable() {
         for (args, name) in [
@@ -386,6 +400,13 @@ mod tests {
             (&["--ecs-clusters", "a/b"], "SDS_ECS_CLUSTERS"),
             (&["--ecs-interval", "0"], "SDS_ECS_INTERVAL"),
             (&["--ecs-rate", "0"], "SDS_ECS_RATE"),
+            (&["--tls-cert", "c"], "SDS_TLS_KEY"),
+            (&["--tls-key", "k"], "SDS_TLS_CERT"),
+            (&["--tls-listeners", "main"], "SDS_TLS_LISTENERS"),
+            (&["--tls-cert", "c", "--tls-key", "k", "--tls-listeners", "all"], "SDS_TLS_LISTENERS"),
+            (&["--tls-cert", "c", "--tls-key", "k", "--tls-listeners", "main,xds"], "SDS_TLS_LISTENERS"),
+            (&["--tls-client-ca", "a"], "SDS_TLS_CLIENT_CA"),
+            (&[&SEPARATE[..], &["--tls-listeners", "main"]].concat(), "SDS_TLS_CLIENT_CA"),
             (&["--log", "sds_api=loud"], "SDS_LOG"),
             (&["--log", "inof"], "SDS_LOG"),
             (&["--peers", "sds.internal"], "SDS_PEERS"),
@@ -410,6 +431,9 @@ mod tests {
         assert!(read(&["--admin-listen", "0.0.0.0:80"]).is_ok());
         let open = ["--write-listen", "0.0.0.0:80", "--allow-open-writes", "true"];
         assert!(!read(&open).unwrap().allows_loopback());
+        let certified = ["--listen", "0.0.0.0:80", "--tls-cert", "c", "--tls-key", "k", "--tls-client-ca", "a"];
+        assert!(read(&certified).is_ok(), "registrations are not open to all");
+        assert!(read(&[&SEPARATE[..], &["--tls-listeners", "write"]].concat()).is_ok());
     }
 
     #[test]

@@ -56,6 +56,11 @@ pub enum ApiError {
     /// Another listener serves it; which.
     #[error("{0}")]
     WrongListener(String),
+    /// Registrations need a client's certificate here, and the connection came without.
+    #[error(
+        "registrations come with a client certificate of the authority in SDS_TLS_CLIENT_CA, and this connection has none"
+    )]
+    ClientCertificateRequired,
     /// The route has other methods.
     #[error("this route has no such method, see the Allow header")]
     Method,
@@ -97,6 +102,7 @@ impl ApiError {
             Self::OperatorOnly(_) => (StatusCode::FORBIDDEN, "OperatorOnly"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "NotFound"),
             Self::WrongListener(_) => (StatusCode::MISDIRECTED_REQUEST, "WrongListener"),
+            Self::ClientCertificateRequired => (StatusCode::UNAUTHORIZED, "ClientCertificateRequired"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge"),
             Self::Encoded => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedEncoding"),

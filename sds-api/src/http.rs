@@ -92,6 +92,8 @@ pub struct App {
     pub fail_open: bool,
     /// Those that are open.
     pub listeners: Arc<[Listener]>,
+    /// Whether registrations need a client's certificate.
+    pub certified_writes: bool,
     /// Set when the server is about to stop: not ready, and connections end with their next answer.
     pub stopping: AtomicBool,
 }
@@ -121,7 +123,7 @@ fn health() -> Router<Arc<App>> {
 
 fn routes(app: Arc<App>, here: Listener) -> Router {
     let open = app.listeners.clone();
-    let site = Site { here, open: &open };
+    let site = Site { here, open: &open, certified_writes: app.certified_writes };
     let streams = match site.serves(&[Xds]) {
         true => streams(post(discover)),
         false => {
@@ -141,7 +143,8 @@ fn routes(app: Arc<App>, here: Listener) -> Router {
 /// its body.
 fn requests(site: &Site<'_>) -> Router<Arc<App>> {
     let polls = |methods| site.only(&[Main], methods);
-    let writes = |methods| site.only(&[Write], methods);
+    let writes = |methods| site.only(&[Write], site.certified(methods));
+    let siblings = |methods| site.only(&[Write], methods);
     let operators = |methods| site.only(&[Admin], methods);
     // Whoever is called at night has one address at hand, that of the operators, and begins with these; and whoever polls
     // may see why a host is missing.
@@ -170,7 +173,7 @@ fn requests(site: &Site<'_>) -> Router<Arc<App>> {
             "/v1/services/{service}/instances/{host}/drain",
             writes(post(native::drain)).merge(receipts(get(drain::get))),
         )
-        .route("/v1/snapshot", writes(get(snapshot::get)))
+        .route("/v1/snapshot", siblings(get(snapshot::get)))
         .route("/v1/clients", operators(get(clients::get)))
         .route("/v1/events", operators(get(events::get)))
         .route("/v1/ecs/events", writes(post(ecs::events)))

@@ -34,6 +34,7 @@ mod replica;
 mod route;
 mod server;
 mod store;
+mod tls;
 mod tools;
 mod view;
 mod xds;
@@ -151,6 +152,8 @@ pub struct Server {
 impl Server {
     /// Opens the store, binds the listeners and answers; `/readyz` tells when something is known.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let metrics = Metrics::default();
+        let tls = config.tls.files().map(|files| tls::Tls::start(files, metrics.clone())).transpose()?;
         let asked = config.listeners().into_iter().map(|(at, addr)| listen(at, addr));
         let listeners = futures_util::future::try_join_all(asked).await?;
         let addrs = listeners.iter().map(|(_, listener)| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
@@ -165,7 +168,6 @@ impl Server {
         #[cfg(not(feature = "embedded"))]
         let endpoint = None;
         let client = store::connect(endpoint, config.ddb_timeout_sec).await?;
-        let metrics = Metrics::default();
         let store = Store::new(client, config.table(), config.ddb_timeout_sec, metrics.store_calls.clone());
         if let Some(addr) = endpoint {
             tracing::info!(%addr, data = config.data, "embedded store");
@@ -225,6 +227,7 @@ impl Server {
             env,
             fail_open: config.fail_open,
             listeners: listeners.iter().map(|(at, _)| *at).collect(),
+            certified_writes: config.tls.tls_client_ca.is_some(),
             stopping: AtomicBool::new(false),
         });
         let (stop, stopped) = watch::channel(false);
@@ -233,10 +236,15 @@ impl Server {
         for ((at, _), addr) in listeners.iter().zip(&addrs).skip(1) {
             tracing::info!(%addr, "listening for {}", at.what());
         }
+        for (at, _) in listeners.iter().filter(|(at, _)| config.tls.is_at(*at)) {
+            tracing::info!("{at} speaks TLS");
+        }
         let limits = config.limits().shared_by(listeners.len());
         let serve = |(at, listener)| {
             let http = http::Http::new(app.clone(), at);
-            tokio::spawn(server::serve(listener, http, limits.clone(), metrics.clone(), stopped.clone()))
+            let tls =
+                tls.as_ref().filter(|_| config.tls.is_at(at)).map(|tls| tls.handshake(at == config.writes_at().0));
+            tokio::spawn(server::serve(listener, http, tls, limits.clone(), metrics.clone(), stopped.clone()))
         };
         let serving = listeners.into_iter().map(serve).collect();
         Ok(Self {

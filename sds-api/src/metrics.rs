@@ -75,6 +75,9 @@ pub struct Metrics {
     /// The policy's file.
     pub policy: PolicyMetrics,
     denied: Family<DeniedLabels, Counter>,
+    /// Whether the certificate's files hold something that cannot be served.
+    pub tls_refused: Gauge,
+    expires: Family<ExpiresLabels, Gauge>,
     streams: Family<StreamLabels, Gauge>,
     closed: Family<ClosedLabels, Counter>,
     refused: Family<RefusedLabels, Counter>,
@@ -99,6 +102,11 @@ impl Drop for OpenStream {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabels {
     variant: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExpiresLabels {
+    of: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -215,6 +223,9 @@ impl Default for Metrics {
         };
         let streams = Family::default();
         registry.register("xds_streams", "Open discovery streams", Family::clone(&streams));
+        let expires = Family::default();
+        let help = "When what TLS is served with ends";
+        registry.register("tls_expires_timestamp_seconds", help, Family::clone(&expires));
         let store_calls = StoreCalls::default();
         registry.register("store_calls", "Calls of the store", store_calls.calls.clone());
         let help = "Rows that were announced and cannot be served";
@@ -224,6 +235,7 @@ impl Default for Metrics {
         Self {
             http,
             closed,
+            expires,
             refused,
             denied,
             policy,
@@ -265,6 +277,11 @@ impl Default for Metrics {
             pushed_resources: counter(&mut registry, "xds_resources", "Resources in them"),
             refusals: counter(&mut registry, "xds_nacks", "Responses that their client refused"),
             unknown_types: counter(&mut registry, "xds_unknown_types", "Requests for types that are not served"),
+            tls_refused: gauge(
+                &mut registry,
+                "tls_files_refused",
+                "1 while the files of TLS cannot be served, and the former ones are",
+            ),
             registry: Arc::new(registry),
         }
     }
@@ -282,9 +299,14 @@ impl Metrics {
     }
 
     /// Counts a connection that was ended: `full` and never served, `idle` and in the way of a new one, `slow` to speak or
-    /// to read, or of a `proxy` whose header is malformed.
+    /// to read, of a `proxy` whose header is malformed, or of a client that agrees on no `tls`.
     pub fn closed(&self, why: &'static str) {
         self.closed.get_or_create(&ClosedLabels { why }).inc();
+    }
+
+    /// Tells when a certificate ends, in seconds since 1970.
+    pub fn expires(&self, of: &'static str, seconds: u64) {
+        self.expires.get_or_create(&ExpiresLabels { of }).set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// Counts a discovery stream of this variant while it is open.

@@ -1,14 +1,16 @@
 //! Accepts connections and ends them: hyper with the limits that `axum::serve` does not have.
 //!
-//! - HTTP/1.1 and h2c on one listener; a trusted proxy may say first for whom it speaks (`proxy`). At most
+//! - HTTP/1.1 and HTTP/2 on one listener, in the clear or over TLS (`tls`); a trusted proxy may say first for whom it
+//!   speaks (`proxy`). At most
 //!   [`Limits::connections`] at once, fewer if the process may not open so many files; beyond it the idlest ones give
 //!   way (`crowd`).
-//! - A connection that has not sent a whole head in time, or does not read, is closed (`watch`, `taken`); one that lives
+//! - A connection that has not shaken hands or sent a whole head in time, or does not read, is closed (`watch`, `taken`); one that lives
 //!   long is asked to go, so that keep-alives behind a load balancer spread over replicas again.
 //! - Stop: listeners close, HTTP/2 gets GOAWAY, idle connections close, what is in flight has [`GRACE`].
 
 mod crowd;
 mod descriptors;
+mod prefixed;
 mod proxy;
 mod taken;
 mod watch;
@@ -30,17 +32,20 @@ use hyper_util::{
 };
 use ipnet::IpNet;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::watch as signal,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
-    http::Http,
+    http::{Http, Peer},
     metrics::Metrics,
+    tls::Handshake,
     xds::{self, Leaving},
 };
 use crowd::Crowd;
+use prefixed::Prefixed;
 use taken::Taken;
 use watch::{Activity, Watched};
 
@@ -73,22 +78,24 @@ impl Limits {
 #[derive(Debug)]
 struct Shared {
     http: Http,
+    tls: Option<Handshake>,
     limits: Limits,
     metrics: Metrics,
     stop: signal::Receiver<bool>,
 }
 
-/// Serves `listener` until `stop` turns true and everything in flight is done.
+/// Serves `listener`, over TLS if that is given, until `stop` turns true and everything in flight is done.
 pub async fn serve(
     listener: TcpListener,
     http: Http,
+    tls: Option<Handshake>,
     limits: Limits,
     metrics: Metrics,
     mut stop: signal::Receiver<bool>,
 ) {
     bound_unread(&listener);
     let mut crowd = Crowd::new(limits.connections, metrics.clone());
-    let shared = Arc::new(Shared { http, limits, metrics, stop: stop.clone() });
+    let shared = Arc::new(Shared { http, tls, limits, metrics, stop: stop.clone() });
     let admit = |crowd: &mut Crowd, (stream, from)| {
         let activity = Arc::new(Activity::new());
         crowd.admit(activity.clone(), connection(stream, from, activity, shared.clone()));
@@ -133,10 +140,11 @@ fn bound_unread(listener: &TcpListener) {
 fn bound_unread(_: &TcpListener) {}
 
 async fn connection(mut stream: TcpStream, from: SocketAddr, activity: Arc<Activity>, shared: Arc<Shared>) {
-    let Shared { http, limits, metrics, stop } = &*shared;
+    let Shared { tls, limits, metrics, .. } = &*shared;
+    let deadline = Instant::now() + watch::PATIENCE;
     // Answers are whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
-    let introduced = timeout(watch::PATIENCE, proxy::introduce(&mut stream, from, &limits.trusted)).await;
+    let introduced = timeout_at(deadline, proxy::introduce(&mut stream, from, &limits.trusted)).await;
     let (peer, first) = match introduced {
         Ok(Ok(introduced)) => introduced,
         Ok(Err(error)) => {
@@ -148,8 +156,43 @@ async fn connection(mut stream: TcpStream, from: SocketAddr, activity: Arc<Activ
         }
         Err(_) => return metrics.closed("slow"),
     };
+    let stream = Prefixed::new(first, stream);
+    match tls {
+        None => converse(stream, peer, activity, &shared).await,
+        // Apart, so that a connection without TLS does not carry its size.
+        Some(tls) => Box::pin(secured(stream, tls, deadline, peer, activity, &shared)).await,
+    }
+}
+
+/// Shakes hands, then the same. Who leaves in between, as health checks of load balancers do, is not counted.
+async fn secured(
+    stream: Prefixed<TcpStream>,
+    tls: &Handshake,
+    deadline: Instant,
+    peer: Peer,
+    activity: Arc<Activity>,
+    shared: &Shared,
+) {
+    match timeout_at(deadline, tls.shake(stream)).await {
+        Ok(Ok((stream, certified))) => converse(stream, Peer { certified, ..peer }, activity, shared).await,
+        Ok(Err(error)) => {
+            tracing::debug!(peer = %peer.addr, %error, "no TLS");
+            if error.kind() == io::ErrorKind::InvalidData {
+                shared.metrics.closed("tls");
+            }
+        }
+        Err(_) => shared.metrics.closed("slow"),
+    }
+}
+
+/// Answers the requests of a connection until it ends, or has to.
+async fn converse<S>(stream: S, peer: Peer, activity: Arc<Activity>, shared: &Shared)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Shared { http, limits, metrics, stop, .. } = shared;
     let (leave, leaving) = signal::channel(false);
-    let io = TokioIo::new(Watched::new(stream, first, activity.clone()));
+    let io = TokioIo::new(Watched::new(stream, activity.clone()));
     let service = {
         let (http, activity) = (http.clone(), activity.clone());
         hyper::service::service_fn(move |mut request: Request<Incoming>| {
@@ -178,7 +221,7 @@ async fn connection(mut stream: TcpStream, from: SocketAddr, activity: Arc<Activ
             biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(%from, error, "connection ended");
+                    tracing::debug!(peer = %peer.addr, error, "connection ended");
                 }
                 return;
             }

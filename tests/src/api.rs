@@ -24,16 +24,24 @@ pub struct Api {
     pub process: Process,
     /// Where it listens.
     pub addr: SocketAddr,
+    scheme: &'static str,
     client: Client,
 }
 
 impl Api {
     /// Starts one with the embedded store in memory, unless `env` says otherwise, and waits until it is ready.
     pub async fn start(stage: &Stage, env: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let api = Self::start_unready(stage, env).await?;
-        let ready = wait::until("the registry to be ready", wait::SOON, async || api.get("/readyz").await?.expect(200));
-        ready.await?;
-        Ok(api)
+        Self::start_unready(stage, env).await?.ready().await
+    }
+
+    /// The same, asked over TLS by `client`.
+    pub async fn secure(stage: &Stage, env: &[(&str, &str)], client: Client) -> anyhow::Result<Self> {
+        Self { scheme: "https", client, ..Self::start_unready(stage, env).await? }.ready().await
+    }
+
+    async fn ready(self) -> anyhow::Result<Self> {
+        wait::until("the registry to be ready", wait::SOON, async || self.get("/readyz").await?.expect(200)).await?;
+        Ok(self)
     }
 
     /// Starts one and waits only until it listens.
@@ -49,12 +57,12 @@ impl Api {
         command.envs(env.iter().copied());
         let mut process = stage.spawn("sds-api", command)?;
         let addr = process.address("listening addr=").await?;
-        Ok(Self { process, addr, client: http::client(Duration::from_secs(10)) })
+        Ok(Self { process, addr, scheme: "http", client: http::client(Duration::from_secs(10)) })
     }
 
     /// The URL of `path`.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.addr)
+        format!("{}://{}{path}", self.scheme, self.addr)
     }
 
     /// One request; a v1 body is judged on its way.

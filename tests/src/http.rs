@@ -18,6 +18,16 @@ pub fn bare_client(timeout: Duration) -> Client {
     builder(timeout).pool_max_idle_per_host(0).build().expect("an HTTP client")
 }
 
+/// One that trusts `authority` alone, and shows `identity` (certificate and key) if there is one.
+pub fn secure_client(timeout: Duration, authority: &str, identity: Option<&str>) -> anyhow::Result<Client> {
+    let client = builder(timeout).tls_certs_only([reqwest::Certificate::from_pem(authority.as_bytes())?]);
+    let client = match identity {
+        Some(pem) => client.identity(reqwest::Identity::from_pem(pem.as_bytes())?),
+        None => client,
+    };
+    Ok(client.build()?)
+}
+
 fn builder(timeout: Duration) -> ClientBuilder {
     static RING: OnceLock<()> = OnceLock::new();
     // reqwest insists on a TLS provider when it is built, also for plain http.

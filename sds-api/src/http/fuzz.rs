@@ -128,7 +128,7 @@ fn fuzz_path() {
             let goodbye = method == Method::DELETE && path.starts_with("/v1/services/");
             // Not a body of any dialect: whatever is accepted was accepted by its path.
             let request = Request::builder().method(method).uri(uri.clone()).body(Body::from("[]")).unwrap();
-            let peer = Peer { addr: server.addr, hidden: false };
+            let peer = Peer { addr: server.addr, hidden: false, certified: false };
             let (status, body) = runtime.block_on(async {
                 let response = http.answer(request, peer, false).await;
                 (response.status(), response.into_body().collect().await.unwrap().to_bytes())

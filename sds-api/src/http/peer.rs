@@ -14,6 +14,8 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// Whether this is a trusted proxy that did not say for whom it speaks.
     pub hidden: bool,
+    /// Whether the connection came with a certificate of the clients' authority.
+    pub certified: bool,
 }
 
 tokio::task_local! {

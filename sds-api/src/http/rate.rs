@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn who_hides_others_has_no_rate() {
         let rates = Rates::new(1, 0);
-        let peer = |hidden| Peer { addr: "10.0.0.1:80".parse().unwrap(), hidden };
+        let peer = |hidden| Peer { addr: "10.0.0.1:80".parse().unwrap(), hidden, certified: false };
         let ok = |kind, hidden| (0..100).all(|_| rates.take(kind, peer(hidden)));
         assert!(ok(Kind::Write, true));
         assert!(ok(Kind::Read, false), "0 is any number");

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     middleware::{Next, from_fn},
+    response::IntoResponse,
     routing::MethodRouter,
 };
 use http::Request;
 
-use super::App;
+use super::{App, Peer};
 use crate::{error::ApiError, listener::Listener};
 
 /// One listener among those that are open.
@@ -22,6 +23,8 @@ pub struct Site<'a> {
     pub here: Listener,
     /// All.
     pub open: &'a [Listener],
+    /// Whether registrations need a client's certificate.
+    pub certified_writes: bool,
 }
 
 impl Site<'_> {
@@ -39,6 +42,20 @@ impl Site<'_> {
         methods.route_layer(from_fn(move |_: Request<Body>, _: Next| {
             let refusal = ApiError::WrongListener(there.clone());
             async move { refusal }
+        }))
+    }
+
+    /// These handlers, if registrations need a certificate, for those alone who came with one. That is the same for all
+    /// dialects and comes before the body: who may not write is told nothing of what it said.
+    pub fn certified(&self, methods: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+        if !self.certified_writes {
+            return methods;
+        }
+        methods.route_layer(from_fn(|request: Request<Body>, next: Next| async {
+            match Peer::asking() {
+                Some(peer) if peer.certified => next.run(request).await,
+                _ => ApiError::ClientCertificateRequired.into_response(),
+            }
         }))
     }
 

@@ -92,7 +92,7 @@ pub async fn introduce(
 ) -> io::Result<(Peer, Bytes)> {
     let addr = SocketAddr::new(from.ip().to_canonical(), from.port());
     if !trusted.iter().any(|network| network.contains(&addr.ip())) {
-        return Ok((Peer { addr, hidden: false }, Bytes::new()));
+        return Ok((Peer { addr, hidden: false, certified: false }, Bytes::new()));
     }
     let mut bytes = Vec::new();
     loop {
@@ -103,9 +103,12 @@ pub async fn introduce(
                 }
             }
             Start::Header(client) => {
-                return Ok((Peer { addr: client.unwrap_or(addr), hidden: client.is_none() }, Bytes::new()));
+                return Ok((
+                    Peer { addr: client.unwrap_or(addr), hidden: client.is_none(), certified: false },
+                    Bytes::new(),
+                ));
             }
-            Start::Other => return Ok((Peer { addr, hidden: true }, bytes.into())),
+            Start::Other => return Ok((Peer { addr, hidden: true, certified: false }, bytes.into())),
         }
     }
 }
@@ -144,7 +147,7 @@ mod tests {
         let trusted = ["10.0.0.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
         match introduce(&mut server, from.parse().unwrap(), &trusted).await {
             Err(_) => ("closed".to_owned(), Vec::new()),
-            Ok((Peer { addr, hidden }, first)) => {
+            Ok((Peer { addr, hidden, .. }, first)) => {
                 let mut http = first.to_vec();
                 server.read_to_end(&mut http).await.unwrap();
                 (format!("{}{addr}", if hidden { "hidden " } else { "" }), http)

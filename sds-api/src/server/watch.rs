@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::Version;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -169,25 +168,18 @@ fn millis(duration: Duration) -> u64 {
 #[derive(Debug)]
 pub struct Watched<S> {
     stream: S,
-    first: Bytes,
     activity: Arc<Activity>,
 }
 
 impl<S> Watched<S> {
-    /// Tells `activity` of bytes that arrive on `stream`; `first` were read from it already.
-    pub fn new(stream: S, first: Bytes, activity: Arc<Activity>) -> Self {
-        Self { stream, first, activity }
+    /// Tells `activity` of bytes that arrive on `stream`.
+    pub fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.first.is_empty() {
-            let read = self.first.len().min(buf.remaining());
-            buf.put_slice(&self.first.split_to(read));
-            self.activity.bytes_arrived();
-            return Poll::Ready(Ok(()));
-        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -207,9 +199,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes when it has nothing left to write.
-        self.activity.all_is_written();
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // hyper flushes when it has nothing left to write; TLS may still have some of it.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        match flushed {
+            Poll::Ready(_) => self.activity.all_is_written(),
+            Poll::Pending => self.activity.write_blocks(),
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -23,7 +23,7 @@ pub enum Halt {
 pub const MISCONFIGURED: u8 = 64;
 
 /// A wrong value of an option.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {reason}")]
 pub struct Misconfigured {
     /// The environment variable, also if it was a flag.

@@ -2,7 +2,7 @@
 //!
 //! A value of these types is fit to be shown to an Envoy: no code behind the parser checks it again. An Envoy
 //! refuses a *whole* answer for one bad host, so what is accepted here decides whether other people's hosts arrive.
-//! The crate does no I/O and knows no HTTP; it is apart from the registry because the sidecar must not carry the
+//! But for the files that options name, the crate does no I/O; it knows no HTTP; it is apart from the registry because the sidecar must not carry the
 //! registry's dependencies.
 
 mod address;
@@ -16,6 +16,8 @@ mod error;
 mod fuzz;
 mod labels;
 mod native;
+#[cfg(feature = "command")]
+mod pem;
 pub mod proof;
 mod secret;
 mod service;
@@ -28,6 +30,8 @@ pub use address::Endpoint;
 pub use error::{ErrorBody, Invalid, Sequence};
 pub use labels::{InstanceId, Label, Locality, Revision, Tags, TaskArn};
 pub use native::{Health, Registered, Registration};
+#[cfg(feature = "command")]
+pub use pem::Pem;
 pub use secret::Secret;
 pub use service::ServiceName;
 pub use span::{any_span, parse_span};

@@ -39,6 +39,9 @@ fn of_the_registry() {
             (&[("SDS_FAIL_OPEN", "yes")], "SDS_FAIL_OPEN"),
             (&[("SDS_CIDRS", "10.0.0.0/33")], "SDS_CIDRS"),
             (&[("SDS_LOG_FORMAT", "xml")], "SDS_LOG_FORMAT"),
+            (&[("SDS_WRITE_LISTEN", "0.0.0.0:0")], "SDS_ALLOW_OPEN_WRITES"),
+            (&[("SDS_TLS_CERT", "/no/such/file"), ("SDS_TLS_KEY", "/no/such/file")], "SDS_TLS_CERT"),
+            (&[("SDS_TLS_CERT", "-----BEGIN CERTIFICATE-----"), ("SDS_TLS_KEY", "x")], "SDS_TLS_"),
         ] {
             refuses(stage, stage.programs.api(), env, variable).await?;
         }

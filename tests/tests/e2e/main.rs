@@ -41,6 +41,7 @@ mod stale;
 mod store;
 mod storeless;
 mod task;
+mod tls;
 mod truth;
 mod upgrade;
 mod waiting;

@@ -41,7 +41,7 @@ fn policy() -> Policy {
 }
 
 fn peer(addr: &str, hidden: bool) -> Option<Peer> {
-    Some(Peer { addr: addr.parse().unwrap(), hidden })
+    Some(Peer { addr: addr.parse().unwrap(), hidden, certified: false })
 }
 
 fn may(token: &str, deed: Deed<'_>, peer: Option<Peer>) -> bool {

@@ -111,7 +111,7 @@ fn port(text: &str) -> Result<i64, Invalid> {
 /// The address of who sent the request.
 fn sender(peer: Option<Peer>) -> Result<String, Invalid> {
     match peer {
-        Some(Peer { addr, hidden: false }) => Ok(addr.ip().to_canonical().to_string()),
+        Some(Peer { addr, hidden: false, .. }) => Ok(addr.ip().to_canonical().to_string()),
         _ => Err(Invalid::new("InvalidAddress", "auto_ip", "a proxy stands before the sender and does not name it")),
     }
 }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn peer(addr: &str, hidden: bool) -> Option<Peer> {
-        Some(Peer { addr: addr.parse().unwrap(), hidden })
+        Some(Peer { addr: addr.parse().unwrap(), hidden, certified: false })
     }
 
     #[test]
