@@ -80,7 +80,7 @@ pub struct Config {
     pub audience: Option<Audience>,
     /// Keys that sign lease tokens, the same on all replicas: `id:base64url`, comma-separated, as `sds-api token key` makes
     /// them. The first signs, all verify
-    #[arg(long, env = "SDS_TOKEN_KEYS", value_parser = secret, value_name = "LIST")]
+    #[arg(long, env = "SDS_TOKEN_KEYS", value_name = "LIST")]
     pub token_keys: Option<Secret>,
     /// Where STS is in the place of the region's own host, as a VPC endpoint is
     #[arg(long, env = "AWS_ENDPOINT_URL_STS", value_name = "URL")]
@@ -188,10 +188,6 @@ pub struct Config {
     /// How log lines look
     #[arg(long, env = "SDS_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-}
-
-fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
-    Ok(Secret::new(text))
 }
 
 fn ip_port(text: &str) -> Result<SocketAddr, String> {

@@ -19,8 +19,8 @@ mod answer;
 mod authorization;
 mod resolve;
 
-pub use authorization::Authorization;
 use authorization::Speaker;
+pub use authorization::{Authorization, Shows};
 
 /// For everything, from the name's lookup to the last byte.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -83,7 +83,8 @@ impl Client {
         async move {
             let sent = tokio::time::Instant::now();
             let deadline = sent + CALL_TIMEOUT;
-            let call = match authorization.header(&speaker, !matches!(request.call, Call::Register(_))).await {
+            let leaves = !matches!(request.call, Call::Register(_));
+            let call = match authorization.header(&speaker, leaves).await {
                 Ok(Some(header)) => call.header(reqwest::header::AUTHORIZATION, header),
                 Ok(None) => call,
                 // Nobody was called; it may be otherwise with the next try, as with a registry that is away.
@@ -91,8 +92,10 @@ impl Client {
             };
             match tokio::time::timeout_at(deadline, call.send()).await {
                 Ok(Ok(response)) => {
-                    if response.status() == reqwest::StatusCode::UNAUTHORIZED {
-                        authorization.refused();
+                    match response.status() {
+                        reqwest::StatusCode::UNAUTHORIZED => authorization.refused(),
+                        reqwest::StatusCode::SERVICE_UNAVAILABLE => authorization.unheard(),
+                        _ => {}
                     }
                     let answer = answer::read(request.call, response, deadline).await;
                     if let Answer::Done(Some(registered)) = &answer {

@@ -9,14 +9,13 @@ use std::{ffi::OsString, net::SocketAddr, time::Duration};
 
 use reqwest::Url;
 use sds_types::{
-    ServiceName, Weight, command,
+    Secret, ServiceName, Weight, command,
     command::{Halt, Misconfigured},
-    proof::Audience,
 };
 
 use crate::{
     aws::credentials::Source,
-    client::Authorization,
+    client::{Authorization, Shows},
     health::Thresholds,
     identity::{Given, Wants, watch::Places},
     lifecycle::Settings,
@@ -40,8 +39,8 @@ const BESIDES_LINGER: Duration = Duration::from_secs(10);
 pub struct Config {
     /// The registry's replicas or load balancers, tried in turn.
     pub api: Vec<Url>,
-    /// The registry's name for itself, which the task's role is proven to; `None` proves nothing.
-    pub audience: Option<Audience>,
+    /// What is shown to the registry.
+    pub shows: Shows,
     /// Where the credentials of that role are.
     pub credentials: Source,
     /// What the variables say about the task.
@@ -137,7 +136,15 @@ impl Config {
                 Some(_) => options.credentials.source()?,
                 None => Source::Nowhere,
             },
-            audience: options.api_audience,
+            shows: match (options.api_token, options.api_audience) {
+                (None, None) => Shows::Nothing,
+                (None, Some(audience)) => Shows::Role(audience),
+                (Some(token), None) => Shows::Token(plain(token)?),
+                (Some(_), Some(_)) => {
+                    let reason = "is set together with SDS_API_AUDIENCE: a token or the task's role";
+                    return Err(Misconfigured::new("SDS_API_TOKEN", reason));
+                }
+            },
             given: Given { host: options.host, region: options.region, zone: options.az },
             places: Places {
                 metadata: options.ecs_container_metadata_uri_v4,
@@ -205,7 +212,7 @@ impl Config {
 
     /// With what the calls for one of its instances show that they may be made.
     pub fn authorization(&self) -> Result<Authorization, reqwest::Error> {
-        Authorization::new(self.audience.clone(), self.credentials.clone())
+        Authorization::new(self.shows.clone(), self.credentials.clone())
     }
 
     /// What the lifecycle of one of its instances needs.
@@ -218,6 +225,15 @@ impl Config {
             patience: instance.interval + instance.timeout + Duration::from_secs(1),
         }
     }
+}
+
+/// A token that fits into a header; the mistake does not repeat it.
+fn plain(token: Secret) -> Result<Secret, Misconfigured> {
+    let text = token.reveal();
+    if text.len() <= 4096 && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(token);
+    }
+    Err(Misconfigured::new("SDS_API_TOKEN", "is not one word of at most 4096 printable characters"))
 }
 
 /// What is wrong with a service: the field, and the reason.

@@ -1,6 +1,6 @@
 //! Text that no log may show.
 
-use std::fmt;
+use std::{convert::Infallible, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,14 @@ impl Secret {
     /// The text, for who has to send or compare it.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self::new(text))
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! A registry that asks for the task's role gives a lease token for a proof, and the token serves for this endpoint and this
 //! incarnation until it ends. Near its end a register brings a proof again; a drain and a deregister bring the token whatever
-//! its age, since it is the registry's to say how long it lets somebody leave. A token that is refused is forgotten, and the
-//! next call brings a proof.
+//! its age, since it is the registry's to say how long it lets somebody leave. After a token that was refused the next call
+//! brings a proof. Where a proof leads nowhere, because AWS is away for the registry or for us, the old token has its turn
+//! again: such a registry grants it more time.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -33,10 +34,23 @@ const EARLY: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Authorization(Arc<Means>);
 
-struct Means {
-    /// To whom the task's role is proven, with whose credentials.
-    role: Option<(Audience, Credentials)>,
-    held: Mutex<Option<Held>>,
+/// What the registry is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shows {
+    /// Nothing.
+    Nothing,
+    /// A static token.
+    Token(Secret),
+    /// The task's role, to the registry of this name.
+    Role(Audience),
+}
+
+/// The same, with what is needed for it.
+#[allow(clippy::large_enum_variant, reason = "there is one for each instance, behind an Arc")]
+enum Means {
+    Nothing,
+    Token(Secret),
+    Role { audience: Audience, credentials: Credentials, held: Mutex<Option<Held>> },
 }
 
 /// For whom a call speaks.
@@ -57,28 +71,48 @@ struct Held {
     speaker: Speaker,
     /// Until when a register shows it.
     until: Instant,
+    trust: Trust,
+}
+
+/// What is thought of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// The registry gave it.
+    Given,
+    /// It was refused: a proof has its turn.
+    Refused,
+    /// A proof led nowhere: it has its turn again, whatever its age.
+    Last,
 }
 
 impl Authorization {
-    /// Shows the role of `source` to `audience`; without one it shows nothing. Fails when a certificate authority is missing.
-    pub fn new(audience: Option<Audience>, source: Source) -> Result<Self, reqwest::Error> {
-        let role =
-            audience.map(|audience| Ok::<_, reqwest::Error>((audience, Credentials::new(source)?))).transpose()?;
-        Ok(Self(Arc::new(Means { role, held: Mutex::default() })))
+    /// Shows this; a role's credentials are those of `source`. Fails when a certificate authority is missing.
+    pub fn new(shows: Shows, source: Source) -> Result<Self, reqwest::Error> {
+        Ok(Self(Arc::new(match shows {
+            Shows::Nothing => Means::Nothing,
+            Shows::Token(token) => Means::Token(token),
+            Shows::Role(audience) => {
+                Means::Role { audience, credentials: Credentials::new(source)?, held: Mutex::default() }
+            }
+        })))
     }
 
     /// The header of a call, if there is anything to show; an error says in words why there is not what there should be.
     pub async fn header(&self, speaker: &Speaker, leaves: bool) -> Result<Option<HeaderValue>, String> {
+        let (audience, credentials) = match &*self.0 {
+            Means::Nothing => return Ok(None),
+            Means::Token(token) => return Ok(sensitive(&format!("Bearer {}", token.reveal()))),
+            Means::Role { audience, credentials, .. } => (audience, credentials),
+        };
         if let Some(token) = self.token(speaker, leaves) {
             return Ok(Some(token));
         }
-        let Some((audience, credentials)) = &self.0.role else { return Ok(None) };
         let task = speaker.task.as_str().parse();
         let task = task.map_err(|_| "SDS_API_AUDIENCE is set, and no ECS task is known whose role could be shown")?;
         let Speaker { service, endpoint, incarnation, .. } = speaker.clone();
         let claims = Claims { service, endpoint, task, incarnation };
         let now = clock::unix_ms();
-        let key = credentials.key(now).await?;
+        let key = credentials.key(now).await.inspect_err(|_| self.unheard())?;
         let proof = sign::sign(&key, &claims, audience, &clock::compact(now / 1000));
         let json = serde_json::to_vec(&proof).map_err(|_| "the proof cannot be written")?;
         let text = format!("{SCHEME} {}", URL_SAFE_NO_PAD.encode(json));
@@ -91,26 +125,47 @@ impl Authorization {
         let ttl = Duration::from_millis(ttl);
         let until = sent.checked_add(ttl.saturating_sub(EARLY.min(ttl / 10)));
         if let Some(until) = until {
-            *self.held() = Some(Held { token: token.clone(), speaker: speaker.clone(), until });
+            let held = Held { token: token.clone(), speaker: speaker.clone(), until, trust: Trust::Given };
+            self.change(|known| *known = Some(held));
         }
     }
 
     /// The registry did not take what was shown.
     pub fn refused(&self) {
-        if self.held().take().is_some() {
-            tracing::info!("the registry does not take the token any more: the next call shows the task's role");
-        }
+        self.change(|held| {
+            let Some(held) = held else { return };
+            if held.trust == Trust::Given {
+                tracing::info!("the registry does not take the token any more: the next call shows the task's role");
+            }
+            held.trust = Trust::Refused;
+        });
+    }
+
+    /// Who could confirm a proof is away.
+    pub fn unheard(&self) {
+        self.change(|held| {
+            if let Some(held) = held {
+                held.trust = Trust::Last;
+            }
+        });
     }
 
     fn token(&self, speaker: &Speaker, leaves: bool) -> Option<HeaderValue> {
-        let held = self.held();
+        let Means::Role { held, .. } = &*self.0 else { return None };
+        let held = held.lock().unwrap_or_else(PoisonError::into_inner);
         let held = held.as_ref().filter(|held| held.speaker == *speaker)?;
-        let good = leaves || Instant::now() < held.until || self.0.role.is_none();
+        let good = match held.trust {
+            Trust::Given => leaves || Instant::now() < held.until,
+            Trust::Refused => false,
+            Trust::Last => true,
+        };
         sensitive(&format!("Bearer {}", held.token.reveal())).filter(|_| good)
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<Held>> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change(&self, how: impl FnOnce(&mut Option<Held>)) {
+        if let Means::Role { held, .. } = &*self.0 {
+            how(&mut held.lock().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 }
 

@@ -32,7 +32,7 @@ fn body() -> Registration {
 
 fn client(bases: &[String]) -> Client {
     let bases: Vec<Url> = bases.iter().map(|base| base.parse().unwrap()).collect();
-    let nothing = Authorization::new(None, Source::Nowhere).unwrap();
+    let nothing = Authorization::new(Shows::Nothing, Source::Nowhere).unwrap();
     let mut client = Client::new(&bases, "web".parse().unwrap(), nothing).unwrap();
     client.at = 0;
     client
@@ -124,7 +124,7 @@ async fn a_name_is_looked_up() {
 
 #[test]
 fn https_has_its_certificate_authorities() {
-    let nothing = Authorization::new(None, Source::Nowhere).unwrap();
+    let nothing = Authorization::new(Shows::Nothing, Source::Nowhere).unwrap();
     let client = Client::new(&["https://sds.internal".parse().unwrap()], "web".parse().unwrap(), nothing);
     assert!(client.is_ok(), "{client:?}");
 }
@@ -134,7 +134,7 @@ const TASK: &str = "arn:aws:ecs:eu-west-1:111122223333:task/prod/0123456789abcde
 /// A client that has a role to show.
 fn with_role(registry: &StandIn, source: Source) -> Client {
     let bases = [format!("http://{}", registry.address).parse().unwrap()];
-    let role = Authorization::new(Some("sds.test".parse().unwrap()), source).unwrap();
+    let role = Authorization::new(Shows::Role("sds.test".parse().unwrap()), source).unwrap();
     Client::new(&bases, "web".parse().unwrap(), role).unwrap()
 }
 
@@ -179,6 +179,40 @@ async fn a_proof_is_shown_until_there_is_a_token() {
         assert!(!format!("{answer:?}").contains("\"one"), "{answer:?}");
         let shown = registry.next().await.authorization;
         assert!(shown.starts_with(expected), "{nth}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn while_aws_is_away_the_last_token_has_its_turn_again() {
+    let rule = |nth: usize, _: &_| match nth {
+        1 | 3 => say(401, ""),
+        2 | 4 => say(503, ""),
+        _ => {
+            let told = r#"{"lease_ms":3000,"heartbeat_ms":1000,"version":"v1","vouched":true"#;
+            say(200, &format!(r#"{told},"token":"one","token_ttl_ms":0}}"#))
+        }
+    };
+    let mut registry = StandIn::start(rule).await;
+    let mut client = with_role(&registry, given());
+    let made = [GOODBYE, GOODBYE, REGISTER, REGISTER, REGISTER, REGISTER, REGISTER];
+    let expected = ["SDS-AWS ", "Bearer one", "SDS-AWS ", "Bearer one", "SDS-AWS ", "Bearer one", "SDS-AWS "];
+    for (made, expected) in made.into_iter().zip(expected) {
+        call_of(&mut client, made, 7, TASK).await;
+        let shown = registry.next().await.authorization;
+        assert!(shown.starts_with(expected), "{shown}, not {expected}");
+    }
+}
+
+#[tokio::test]
+async fn a_static_token_goes_with_every_call() {
+    let mut registry = StandIn::start(|_, _| say(401, "")).await;
+    let bases = [format!("http://{}", registry.address).parse().unwrap()];
+    let token = Shows::Token(sds_types::Secret::new("s3cret"));
+    let token = Authorization::new(token, Source::Nowhere).unwrap();
+    let mut client = Client::new(&bases, "web".parse().unwrap(), token).unwrap();
+    for made in [REGISTER, REGISTER, Call::Drain, GOODBYE] {
+        call_of(&mut client, made, 7, "").await;
+        assert_eq!(registry.next().await.authorization, "Bearer s3cret");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where the task role's credentials are, by the variables that ECS sets and that AWS's SDKs read. They are looked at only
 //! when the role is to be proven, so that a variable for others stops nobody; the secret ones are options like all others, but are meant to be variables.
 
-use std::{convert::Infallible, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use sds_types::{Secret, command::Misconfigured};
@@ -21,16 +21,16 @@ pub struct Credentials {
     #[arg(long, env = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", value_name = "FILE")]
     aws_container_authorization_token_file: Option<PathBuf>,
     /// What that URL wants as Authorization
-    #[arg(long, env = "AWS_CONTAINER_AUTHORIZATION_TOKEN", value_name = "TOKEN", value_parser = secret)]
+    #[arg(long, env = "AWS_CONTAINER_AUTHORIZATION_TOKEN", value_name = "TOKEN")]
     aws_container_authorization_token: Option<Secret>,
     /// A role's temporary key, where none of these is set
-    #[arg(long, env = "AWS_ACCESS_KEY_ID", value_name = "ID", value_parser = secret)]
+    #[arg(long, env = "AWS_ACCESS_KEY_ID", value_name = "ID")]
     aws_access_key_id: Option<Secret>,
     /// Its secret
-    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", value_name = "SECRET", value_parser = secret)]
+    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", value_name = "SECRET")]
     aws_secret_access_key: Option<Secret>,
     /// Its session token; a key without one is no role's
-    #[arg(long, env = "AWS_SESSION_TOKEN", value_name = "TOKEN", value_parser = secret)]
+    #[arg(long, env = "AWS_SESSION_TOKEN", value_name = "TOKEN")]
     aws_session_token: Option<Secret>,
 }
 
@@ -55,8 +55,4 @@ impl Credentials {
             },
         })
     }
-}
-
-fn secret(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret::new(text))
 }

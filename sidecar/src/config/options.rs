@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use reqwest::Url;
-use sds_types::{Endpoint, Invalid, Label, command, parse_span, proof::Audience};
+use sds_types::{Endpoint, Invalid, Label, Secret, command, parse_span, proof::Audience};
 
 use super::{Service, credentials::Credentials};
 
@@ -35,6 +35,9 @@ pub struct Options {
         value_parser = http_url
     )]
     pub api_url: Vec<Url>,
+    /// A static token to show to the registry [default: none]
+    #[arg(long, env = "SDS_API_TOKEN", value_name = "TOKEN")]
+    pub api_token: Option<Secret>,
     /// Proves the task's role to the registry, whose SDS_AUDIENCE this is, in place of a token [default: proves nothing]
     #[arg(long, env = "SDS_API_AUDIENCE", value_name = "NAME")]
     pub api_audience: Option<Audience>,

@@ -305,4 +305,9 @@ fn credentials_matter_only_where_a_role_is_proven() {
     assert!(mistake(&[audience, far]).starts_with("AWS_CONTAINER_CREDENTIALS_FULL_URI: is http"));
     assert!(mistake(&[audience, (path.0, "v2")]).starts_with("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: is not a path"));
     assert!(mistake(&[("--api-audience", "a b")]).starts_with("SDS_API_AUDIENCE: "));
+    assert!(mistake(&[audience, ("--api-token", "s3cret")]).starts_with("SDS_API_TOKEN: is set together with"));
+    let mistake = mistake(&[("--api-token", "s3 cret")]);
+    assert!(mistake.starts_with("SDS_API_TOKEN: is not one word") && !mistake.contains("cret"), "{mistake}");
+    let shows = config(&[("--api-token", "s3cret")]).shows;
+    assert_eq!((shows.clone(), format!("{shows:?}")), (Shows::Token(Secret::new("s3cret")), "Token(***)".to_owned()));
 }

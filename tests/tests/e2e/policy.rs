@@ -5,11 +5,13 @@ use std::{path::Path, time::Duration};
 use anyhow::{Context, ensure};
 use e2e::{
     api::{Api, native_path, registration},
+    app::App,
     canary,
     http::Answer,
     programs::Programs,
     stage::Stage,
-    wait::{SOON, until},
+    sidecar::Sidecar,
+    wait::{SOON, throughout, until},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -162,6 +164,39 @@ fn a_token_registers_its_own_address_and_networks() {
         }
         ensure!(statuses.contains(&429) && statuses[..10].iter().all(|status| *status == 200), "{statuses:?}");
         put(&api, Some(&good), "10.0.0.2:80", (1, 1)).await?.expect(200).context("another host's rate is its own")?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_sidecar_lives_by_its_token() {
+    play("a_sidecar_lives_by_its_token", async |stage| {
+        let [good, hash] = token(&stage.programs).await?;
+        let [wrong, _] = token(&stage.programs).await?;
+        let own = format!("[[tokens]]\nname = 'own'\nsha256 = ['{hash}']\nregister = ['web']\n");
+        let api = start(stage, &own, &[("SDS_LEASE", "2s")]).await?;
+        let mut app = App::start(stage, "app").await?;
+        let at = app.addr.to_string();
+        let env = |token| [("SDS_API_TOKEN", token), ("SDS_LOG", "trace")];
+        let mut refused = Sidecar::start(stage, api.addr, "web", &app, &env(&wrong)).await?;
+        refused.process.says("401 Unauthorized").await?;
+        ensure!(api.status("web", &at).await? == "absent");
+        refused.process.stop(SOON).await?;
+
+        let mut sidecar = Sidecar::start(stage, api.addr, "web", &app, &env(&good)).await?;
+        api.until_status("web", &at, "healthy", SOON).await?;
+        let denied = r#"sds_writes_denied_total{why="unproven",enforced="true"}"#;
+        let before = api.metric(denied).await?;
+        throughout("it stays for two leases", Duration::from_secs(4), async || {
+            ensure!(api.status("web", &at).await? == "healthy");
+            Ok(())
+        })
+        .await?;
+        sidecar.stop_task(&mut app).await?;
+        api.until_status("web", &at, "absent", SOON).await?;
+        let events = api.get("/v1/events?service=web&audit=true").await?.expect(200)?.text();
+        ensure!(events.contains("token own from 127.0.0.1: healthy -> draining"), "{events}");
+        ensure!(api.metric(denied).await? == before, "a call of its was refused");
         Ok(())
     });
 }
