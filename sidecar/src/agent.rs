@@ -90,7 +90,7 @@ impl Agent {
         let agent = Self {
             health: Health::new(instance.thresholds),
             lifecycle: Lifecycle::new(config.lifecycle(instance), clock::unix_ms()),
-            client: Client::new(&config.api, instance.service.clone(), config.authorization()?)?,
+            client: Client::new(&config.api, &config.trust, instance.service.clone(), config.authorization()?)?,
             prober: Prober::new(&instance.checks, instance.timeout).map_err(unprepared)?,
             placed: start,
             stale: STALE.max(config.places.interval.saturating_mul(3)),

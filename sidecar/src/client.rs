@@ -8,6 +8,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use reqwest::{Client as Http, Method, Url};
+use rustls::ClientConfig;
 use sds_types::{Endpoint, Registration, ServiceName};
 
 use crate::{
@@ -18,9 +19,11 @@ use crate::{
 mod answer;
 mod authorization;
 mod resolve;
+mod trust;
 
 use authorization::Speaker;
 pub use authorization::{Authorization, Shows};
+pub use trust::Trust;
 
 /// For everything, from the name's lookup to the last byte.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,16 +38,25 @@ pub struct Client {
     service: ServiceName,
     authorization: Authorization,
     resolver: Arc<resolve::Rotating>,
+    trust: Trust,
+    /// What was read last of what can be used.
+    tls: Option<ClientConfig>,
     http: Http,
 }
 
 impl Client {
     /// Prepares the client; fails when https is wanted and no certificate authority can be loaded.
-    pub fn new(bases: &[Url], service: ServiceName, authorization: Authorization) -> Result<Self, reqwest::Error> {
+    pub fn new(
+        bases: &[Url],
+        trust: &Trust,
+        service: ServiceName,
+        authorization: Authorization,
+    ) -> anyhow::Result<Self> {
         let resolver = Arc::new(resolve::Rotating::new(fastrand::usize(..1024)));
-        let http = connect(bases, &resolver)?;
-        let at = fastrand::usize(..bases.len().max(1));
-        Ok(Self { bases: bases.to_vec(), at, service, authorization, resolver, http })
+        let tls = trust.read()?;
+        let http = connect(bases, tls.as_ref(), &resolver)?;
+        let (bases, at, trust) = (bases.to_vec(), fastrand::usize(..bases.len().max(1)), trust.clone());
+        Ok(Self { bases, at, service, authorization, resolver, trust, tls, http })
     }
 
     /// Makes one call; the future ends within 2 s. Dropping it gives the call up.
@@ -56,7 +68,15 @@ impl Client {
     ) -> impl Future<Output = Answer> + Send + 'static {
         if request.fresh {
             self.at = (self.at + 1) % self.bases.len().max(1);
-            match connect(&self.bases, &self.resolver) {
+            // Small files of this container, if any.
+            match self.trust.read() {
+                Ok(tls) => self.tls = tls,
+                Err(wrong) => {
+                    let (variable, reason) = (wrong.variable, wrong.reason);
+                    tracing::warn!(variable, reason, "what it held before is used on");
+                }
+            }
+            match connect(&self.bases, self.tls.as_ref(), &self.resolver) {
                 Ok(http) => self.http = http,
                 Err(error) => tracing::warn!(cause = web::cause(&error), "no new connection, the old one stays"),
             }
@@ -136,9 +156,18 @@ impl Client {
     }
 }
 
-fn connect(bases: &[Url], resolver: &Arc<resolve::Rotating>) -> Result<Http, reqwest::Error> {
-    let tls = bases.iter().any(|base| base.scheme() == "https");
-    web::client(tls).connect_timeout(CONNECT_TIMEOUT).dns_resolver(Arc::clone(resolver)).build()
+fn connect(
+    bases: &[Url],
+    tls: Option<&ClientConfig>,
+    resolver: &Arc<resolve::Rotating>,
+) -> Result<Http, reqwest::Error> {
+    let secure = bases.iter().any(|base| base.scheme() == "https");
+    let builder = web::client(secure);
+    let builder = match tls {
+        Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
+        None => builder,
+    };
+    builder.connect_timeout(CONNECT_TIMEOUT).dns_resolver(Arc::clone(resolver)).build()
 }
 
 #[cfg(test)]

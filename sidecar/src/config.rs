@@ -15,7 +15,7 @@ use sds_types::{
 
 use crate::{
     aws::credentials::Source,
-    client::{Authorization, Shows},
+    client::{Authorization, Shows, Trust},
     health::Thresholds,
     identity::{Given, Wants, watch::Places},
     lifecycle::Settings,
@@ -41,6 +41,8 @@ pub struct Config {
     pub api: Vec<Url>,
     /// What is shown to the registry.
     pub shows: Shows,
+    /// Whom those of https are believed.
+    pub trust: Trust,
     /// Where the credentials of that role are.
     pub credentials: Source,
     /// What the variables say about the task.
@@ -131,6 +133,7 @@ impl Config {
         let (form, instances) = instances(&options)?;
         let asks_ecs = instances.iter().filter(|instance| instance.checks.iter().any(|check| check.host().is_none()));
         let config = Self {
+            trust: Trust::new(&options.api_url, options.api_ca, options.api_cert, options.api_key)?,
             api: options.api_url,
             credentials: match options.api_audience {
                 Some(_) => options.credentials.source()?,

@@ -103,6 +103,14 @@ impl Envoy {
         Self::run(stage, setup, clusters.clone(), bootstrap::json(setup, &clusters).to_string()).await
     }
 
+    /// Starts one that reaches the registry over TLS and believes `authority` alone.
+    pub async fn secure(stage: &Stage, setup: &Setup, authority: &str) -> anyhow::Result<Self> {
+        let clusters = stage.file(&format!("{}-clusters.json", next_name()));
+        fs::write(&clusters, bootstrap::clusters(setup, &setup.services).to_string())?;
+        let text = bootstrap::secured(bootstrap::json(setup, &clusters), setup.mode, authority).to_string();
+        Self::run(stage, setup, clusters, text).await
+    }
+
     /// Starts one of a configuration that is shipped, with `api` for its registry and ports of its own.
     pub async fn shipped(stage: &Stage, text: &str, api: SocketAddr) -> anyhow::Result<Self> {
         let registry = format!("{{address: {}, port_value: {}}}", api.ip(), api.port());

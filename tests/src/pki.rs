@@ -1,8 +1,11 @@
 //! Certificates for tests: authorities of their own, and what they sign.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// Who signs.
 #[derive(Debug)]
@@ -20,7 +23,11 @@ pub struct Pair {
 impl Authority {
     /// A new one that nobody knows.
     pub fn new() -> anyhow::Result<Self> {
+        // Names of their own: with the same name an authority is another one's impostor, and a leaf its own authority.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let mut params = CertificateParams::new(Vec::new())?;
+        let name = format!("authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Ok(Self(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?))
     }
@@ -39,7 +46,9 @@ impl Authority {
     pub fn pair(&self, names: &[&str]) -> anyhow::Result<Pair> {
         let key = KeyPair::generate()?;
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let cert = CertificateParams::new(names)?.signed_by(&key, &self.0)?;
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name.push(DnType::CommonName, "leaf");
+        let cert = params.signed_by(&key, &self.0)?;
         Ok(Pair { cert: cert.pem(), key: key.serialize_pem() })
     }
 }

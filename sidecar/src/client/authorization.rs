@@ -71,12 +71,12 @@ struct Held {
     speaker: Speaker,
     /// Until when a register shows it.
     until: Instant,
-    trust: Trust,
+    standing: Standing,
 }
 
 /// What is thought of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
+enum Standing {
     /// The registry gave it.
     Given,
     /// It was refused: a proof has its turn.
@@ -125,7 +125,7 @@ impl Authorization {
         let ttl = Duration::from_millis(ttl);
         let until = sent.checked_add(ttl.saturating_sub(EARLY.min(ttl / 10)));
         if let Some(until) = until {
-            let held = Held { token: token.clone(), speaker: speaker.clone(), until, trust: Trust::Given };
+            let held = Held { token: token.clone(), speaker: speaker.clone(), until, standing: Standing::Given };
             self.change(|known| *known = Some(held));
         }
     }
@@ -134,10 +134,10 @@ impl Authorization {
     pub fn refused(&self) {
         self.change(|held| {
             let Some(held) = held else { return };
-            if held.trust == Trust::Given {
+            if held.standing == Standing::Given {
                 tracing::info!("the registry does not take the token any more: the next call shows the task's role");
             }
-            held.trust = Trust::Refused;
+            held.standing = Standing::Refused;
         });
     }
 
@@ -145,7 +145,7 @@ impl Authorization {
     pub fn unheard(&self) {
         self.change(|held| {
             if let Some(held) = held {
-                held.trust = Trust::Last;
+                held.standing = Standing::Last;
             }
         });
     }
@@ -154,10 +154,10 @@ impl Authorization {
         let Means::Role { held, .. } = &*self.0 else { return None };
         let held = held.lock().unwrap_or_else(PoisonError::into_inner);
         let held = held.as_ref().filter(|held| held.speaker == *speaker)?;
-        let good = match held.trust {
-            Trust::Given => leaves || Instant::now() < held.until,
-            Trust::Refused => false,
-            Trust::Last => true,
+        let good = match held.standing {
+            Standing::Given => leaves || Instant::now() < held.until,
+            Standing::Refused => false,
+            Standing::Last => true,
         };
         sensitive(&format!("Bearer {}", held.token.reveal())).filter(|_| good)
     }

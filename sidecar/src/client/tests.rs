@@ -33,7 +33,7 @@ fn body() -> Registration {
 fn client(bases: &[String]) -> Client {
     let bases: Vec<Url> = bases.iter().map(|base| base.parse().unwrap()).collect();
     let nothing = Authorization::new(Shows::Nothing, Source::Nowhere).unwrap();
-    let mut client = Client::new(&bases, "web".parse().unwrap(), nothing).unwrap();
+    let mut client = Client::new(&bases, &Trust::default(), "web".parse().unwrap(), nothing).unwrap();
     client.at = 0;
     client
 }
@@ -125,7 +125,8 @@ async fn a_name_is_looked_up() {
 #[test]
 fn https_has_its_certificate_authorities() {
     let nothing = Authorization::new(Shows::Nothing, Source::Nowhere).unwrap();
-    let client = Client::new(&["https://sds.internal".parse().unwrap()], "web".parse().unwrap(), nothing);
+    let client =
+        Client::new(&["https://sds.internal".parse().unwrap()], &Trust::default(), "web".parse().unwrap(), nothing);
     assert!(client.is_ok(), "{client:?}");
 }
 
@@ -135,7 +136,7 @@ const TASK: &str = "arn:aws:ecs:eu-west-1:111122223333:task/prod/0123456789abcde
 fn with_role(registry: &StandIn, source: Source) -> Client {
     let bases = [format!("http://{}", registry.address).parse().unwrap()];
     let role = Authorization::new(Shows::Role("sds.test".parse().unwrap()), source).unwrap();
-    Client::new(&bases, "web".parse().unwrap(), role).unwrap()
+    Client::new(&bases, &Trust::default(), "web".parse().unwrap(), role).unwrap()
 }
 
 async fn call_of(client: &mut Client, made: Call, incarnation: u64, task: &str) -> Answer {
@@ -209,7 +210,7 @@ async fn a_static_token_goes_with_every_call() {
     let bases = [format!("http://{}", registry.address).parse().unwrap()];
     let token = Shows::Token(sds_types::Secret::new("s3cret"));
     let token = Authorization::new(token, Source::Nowhere).unwrap();
-    let mut client = Client::new(&bases, "web".parse().unwrap(), token).unwrap();
+    let mut client = Client::new(&bases, &Trust::default(), "web".parse().unwrap(), token).unwrap();
     for made in [REGISTER, REGISTER, Call::Drain, GOODBYE] {
         call_of(&mut client, made, 7, "").await;
         assert_eq!(registry.next().await.authorization, "Bearer s3cret");

@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use reqwest::Url;
-use sds_types::{Endpoint, Invalid, Label, Secret, command, parse_span, proof::Audience};
+use sds_types::{Endpoint, Invalid, Label, Pem, Secret, command, parse_span, proof::Audience};
 
 use super::{Service, credentials::Credentials};
 
@@ -35,6 +35,15 @@ pub struct Options {
         value_parser = http_url
     )]
     pub api_url: Vec<Url>,
+    /// Who signs the registry's certificate, instead of the system's authorities: a PEM file, or the PEM text
+    #[arg(long, env = "SDS_API_CA", value_name = "PEM")]
+    pub api_ca: Option<Pem>,
+    /// A certificate to show to the registry, likewise
+    #[arg(long, env = "SDS_API_CERT", value_name = "PEM")]
+    pub api_cert: Option<Pem>,
+    /// Its key, likewise
+    #[arg(long, env = "SDS_API_KEY", value_name = "PEM")]
+    pub api_key: Option<Pem>,
     /// A static token to show to the registry [default: none]
     #[arg(long, env = "SDS_API_TOKEN", value_name = "TOKEN")]
     pub api_token: Option<Secret>,

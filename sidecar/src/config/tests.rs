@@ -79,7 +79,7 @@ fn everything_said() {
 #[test]
 fn each_mistake_names_its_variable() {
     let long = "x".repeat(65);
-    let cases: [(&[(&str, &str)], &str); 45] = [
+    let cases: [(&[(&str, &str)], &str); 48] = [
         (&[("--api-url", "")], "SDS_API_URL: is required"),
         (&[("--service", "")], "SDS_SERVICE: is required"),
         (&[("--port", "")], "SDS_PORT: is required"),
@@ -87,6 +87,9 @@ fn each_mistake_names_its_variable() {
         (&[("--api-url", "sds:8080")], "SDS_API_URL: 'sds:8080': is not a URL of http or https"),
         (&[("--api-url", "http://a,")], "SDS_API_URL: is not a URL, as in"),
         (&[("--api-url", "http://user:secret@a")], "SDS_API_URL: "),
+        (&[("--api-ca", "/no/such/file")], "SDS_API_CA: is of no use, no URL in SDS_API_URL is https"),
+        (&[("--api-url", "https://a"), ("--api-ca", "/no/such/file")], "SDS_API_CA: is no PEM text, and as a file: No"),
+        (&[("--api-url", "https://a"), ("--api-cert", "x")], "SDS_API_KEY: is required with SDS_API_CERT"),
         (&[("--service", "a/b")], "SDS_SERVICE: 'a/b' is not a service name"),
         (&[("--service", "repo")], "SDS_SERVICE: "),
         (&[("--port", "0")], "SDS_PORT: 0 is not a port"),

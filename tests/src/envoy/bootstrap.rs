@@ -71,6 +71,26 @@ pub fn json(setup: &Setup, clusters: &Path) -> Value {
     })
 }
 
+/// The same with TLS to the registry, whose certificate `authority` signs, for localhost.
+pub fn secured(mut bootstrap: Value, mode: Mode, authority: &str) -> Value {
+    let protocol = if matches!(mode, Mode::Rest(_)) { "http/1.1" } else { "h2" };
+    bootstrap["static_resources"]["clusters"][0]["transport_socket"] = json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": "localhost",
+            "common_tls_context": {
+                "alpn_protocols": [protocol],
+                "validation_context": {
+                    "trusted_ca": {"inline_string": authority},
+                    "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "localhost"}}],
+                },
+            },
+        },
+    });
+    bootstrap
+}
+
 /// The clusters of these services, as the file that Envoy watches.
 pub fn clusters(setup: &Setup, services: &[String]) -> Value {
     let version = services.join(" ");

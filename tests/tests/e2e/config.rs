@@ -65,6 +65,7 @@ fn of_the_sidecar() {
         for (name, value) in [
             ("SDS_API_URL", ""),
             ("SDS_API_URL", "sds:8080"),
+            ("SDS_API_CA", "/no/such/file"),
             ("SDS_SERVICE", ""),
             ("SDS_SERVICE", "a/b"),
             ("SDS_PORT", "0"),

@@ -9,8 +9,8 @@ use e2e::{
     canary,
     http::Answer,
     programs::Programs,
-    stage::Stage,
     sidecar::Sidecar,
+    stage::Stage,
     wait::{SOON, throughout, until},
 };
 use reqwest::Method;

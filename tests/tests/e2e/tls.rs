@@ -5,9 +5,12 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::{Context, ensure};
 use e2e::{
     api::{Api, native_path, registration},
+    app::App,
+    envoy::{Envoy, Guards, HealthChecks, Mode, Setup},
     http,
     pki::{Authority, Pair},
     raw,
+    sidecar::Sidecar,
     stage::Stage,
     tls::Connection,
     wait::{SOON, until},
@@ -138,6 +141,75 @@ fn a_certificate_is_replaced_under_way() {
         served(&third).await?;
         refused(0.0).await?;
         old.ask("GET", "/readyz", "").await?.expect(200).map(drop)
+    });
+}
+
+#[test]
+fn a_sidecar_registers_over_tls() {
+    play("a_sidecar_registers_over_tls", async |stage| {
+        let place = Place::new(stage)?;
+        let clients = Authority::new()?;
+        let (ca, shown) = (clients.pem(), clients.pair(&["task"])?);
+        let api = place.start(stage, &[("SDS_TLS_CLIENT_CA", &ca)]).await?;
+        // A template that knows no newlines.
+        let (ours, key) = (place.authority.pem(), shown.key.replace('\n', "\\n"));
+        let url = api.url("");
+        let app = App::start(stage, "app").await?;
+        let env = [
+            ("SDS_API_URL", url.as_str()),
+            ("SDS_API_CA", &ours),
+            ("SDS_API_CERT", &shown.cert),
+            ("SDS_API_KEY", &key),
+        ];
+        let mut known = Sidecar::start(stage, api.addr, "web", &app, &env).await?;
+        api.until_status("web", &app.endpoint(), "healthy", SOON).await?;
+        // One without a certificate is told so, and goes on trying.
+        let other = App::start(stage, "other").await?;
+        let mut unknown = Sidecar::start(stage, api.addr, "web", &other, &env[..2]).await?;
+        unknown.process.says("client certificate").await?;
+        ensure!(known.process.stop(SOON).await?.success());
+        ensure!(unknown.process.ended()?.is_none(), "it gave up");
+        ensure!(api.instances("web").await?.is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_sidecar_takes_a_new_authority_without_a_restart() {
+    play("a_sidecar_takes_a_new_authority_without_a_restart", async |stage| {
+        let place = Place::new(stage)?;
+        let api = place.start(stage, &[]).await?;
+        let file = stage.file("ca.pem");
+        fs::write(&file, Authority::new()?.pem())?;
+        let app = App::start(stage, "app").await?;
+        let url = api.url("");
+        let env = [("SDS_API_URL", url.as_str()), ("SDS_API_CA", file.to_str().context("not UTF-8")?)];
+        let mut sidecar = Sidecar::start(stage, api.addr, "web", &app, &env).await?;
+        sidecar.process.says("UnknownIssuer").await?;
+        fs::write(&file, "no PEM")?;
+        sidecar.process.says("what it held before is used on").await?;
+        ensure!(sidecar.process.ended()?.is_none() && api.instances("web").await?.is_empty());
+        fs::write(&file, place.authority.pem())?;
+        api.until_status("web", &app.endpoint(), "healthy", SOON).await?;
+        sidecar.process.stop(SOON).await.map(drop)
+    });
+}
+
+#[test]
+fn envoys_ask_over_tls() {
+    play("envoys_ask_over_tls", async |stage| {
+        let place = Place::new(stage)?;
+        let api = place.start(stage, &[]).await?;
+        let app = App::start(stage, "app").await?;
+        api.put("web", &app.endpoint(), (1, 1), json!({})).await?.expect(200)?;
+        for mode in [Mode::Rest(Duration::from_millis(500)), Mode::Ads, Mode::DeltaAds] {
+            let (replicas, services) = (vec![api.addr], vec!["web".to_owned()]);
+            let setup = Setup { replicas, services, mode, checks: HealthChecks::Off, guards: Guards::default() };
+            let envoy = Envoy::secure(stage, &setup, &place.authority.pem()).await?;
+            let hosts = envoy.until_equal(&api, SOON).await?;
+            ensure!(hosts.contains_key(&app.endpoint()), "{mode:?}: {hosts:?}");
+        }
+        Ok(())
     });
 }
 
