@@ -114,15 +114,15 @@ fn each_listener_serves_its_own() {
                 ensure!((200..300).contains(&answer.status), "{shown}");
             }
         }
-        for at in 0..4 {
+        for (at, name) in NAMES.iter().enumerate() {
             for path in ["/livez", "/readyz", "/hc", "/healthcheck"] {
-                ensure!(apart.ask(at, "GET", path, "").await?.status == 200, "{path} at {}", NAMES[at]);
+                ensure!(apart.ask(at, "GET", path, "").await?.status == 200, "{path} at {name}");
             }
             ensure!(apart.ask(at, "GET", "/no/such/route", "").await?.status == 404);
             ensure!(apart.ask(at, "PATCH", "/v1/services", "").await?.status == 405);
             let stream = Sotw::aggregated(&connect(apart.addrs[at]).await?).await;
             match stream {
-                Ok(_) => ensure!(at == XDS, "{} serves streams", NAMES[at]),
+                Ok(_) => ensure!(at == XDS, "{name} serves streams"),
                 Err(refused) => ensure!(at != XDS && refused.to_string().contains(NAMES[XDS]), "{refused:?}"),
             }
         }
