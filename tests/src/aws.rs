@@ -2,6 +2,7 @@
 
 pub mod credentials;
 pub mod ecs;
+pub mod metadata;
 pub mod proof;
 pub mod sigv4;
 pub mod sts;

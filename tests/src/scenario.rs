@@ -16,6 +16,7 @@ pub mod poison;
 pub mod proxyless;
 pub mod releases;
 pub mod replicas;
+pub mod roles;
 pub mod rolling;
 pub mod silence;
 pub mod size;

@@ -19,6 +19,7 @@ mod outage;
 mod poison;
 mod polls;
 mod replicas;
+mod roles;
 mod rolling;
 mod silence;
 mod size;
@@ -53,6 +54,7 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "polls" => polls::run().await,
         "releases" => rolling::releases().await,
         "replicas" => replicas::run().await,
+        "roles" => roles::run().await,
         "rolling" => rolling::restarts().await,
         "silence" => silence::run().await,
         "size" => size::run().await,
@@ -61,7 +63,7 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "streams" => streams::run().await,
         "visible" => visible::run().await,
         _ => bail!(
-            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, ecs, emulators, fanout, flap, footprint, kill9, loris, outage, poison, polls, releases, replicas, rolling, silence, size, stale, storedeath, streams, visible"
+            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, ecs, emulators, fanout, flap, footprint, kill9, loris, outage, poison, polls, releases, replicas, roles, rolling, silence, size, stale, storedeath, streams, visible"
         ),
     }
 }

@@ -27,7 +27,7 @@ pub use fault::Fault;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::sigv4::{self, Secret, Seen};
-use crate::clock;
+use crate::{canary, clock};
 
 /// Whose roles it knows.
 pub const ACCOUNT: &str = "123456789012";
@@ -96,6 +96,8 @@ impl Sts {
 
     /// It knows this session from now on, in the place of one with the same id.
     pub fn knows(&self, session: Session) -> Session {
+        canary::plant(&session.secret);
+        canary::plant(&session.token);
         self.world().sessions.insert(session.id.clone(), session.clone());
         session
     }

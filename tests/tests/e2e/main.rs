@@ -33,6 +33,7 @@ mod quarantine;
 mod receipts;
 mod replicas;
 mod restart;
+mod roles;
 mod routing;
 mod services;
 mod sidecar;

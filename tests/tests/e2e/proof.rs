@@ -8,12 +8,13 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
-    routing::{get, put},
+    routing::put,
 };
 use e2e::{
     app::App,
     aws::{
         credentials::Credentials,
+        metadata::Metadata,
         proof::{self, Claims},
         sts::Sts,
     },
@@ -56,24 +57,6 @@ async fn registry(heard: Heard, token: &'static str) -> anyhow::Result<std::net:
     Ok(addr)
 }
 
-async fn metadata() -> anyhow::Result<String> {
-    let task = json!({
-        "Cluster": "prod", "TaskARN": TASK, "Family": "web", "Revision": "7", "DesiredStatus": "RUNNING",
-        "Containers": [
-            {"DockerId": "a", "Name": "app", "Type": "NORMAL", "KnownStatus": "RUNNING",
-             "Networks": [{"NetworkMode": "awsvpc", "IPv4Addresses": ["127.0.0.1"]}]},
-            {"DockerId": "b", "Name": "sds", "Type": "NORMAL", "KnownStatus": "RUNNING"},
-        ],
-    });
-    let own = json!({"DockerId": "b", "Name": "sds", "Type": "NORMAL"});
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let uri = format!("http://{}/v4/b", listener.local_addr()?);
-    let routes = Router::new().route("/v4/b/task", get(async move || Json(task)));
-    let routes = routes.route("/v4/b", get(async move || Json(own)));
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    Ok(uri)
-}
-
 #[test]
 fn a_sidecar_signs_as_aws_wants_it() {
     play("a_sidecar_signs_as_aws_wants_it", async |stage| {
@@ -85,10 +68,10 @@ fn a_sidecar_signs_as_aws_wants_it() {
         let credentials = Credentials::start(Some(ending.clone())).await?;
         let heard = Heard::default();
         let api = registry(heard.clone(), "lease-one").await?;
-        let (app, metadata) = (App::start(stage, "app").await?, metadata().await?);
+        let (app, metadata) = (App::start(stage, "app").await?, Metadata::start(TASK).await?);
         let env = [
             ("SDS_API_AUDIENCE", "sds.test"),
-            ("ECS_CONTAINER_METADATA_URI_V4", metadata.as_str()),
+            ("ECS_CONTAINER_METADATA_URI_V4", metadata.uri.as_str()),
             ("AWS_CONTAINER_CREDENTIALS_FULL_URI", credentials.uri.as_str()),
             ("SDS_LOG", "trace"),
         ];
@@ -132,10 +115,10 @@ fn a_sidecar_without_credentials_waits_for_them() {
         let credentials = Credentials::start(None).await?;
         let heard = Heard::default();
         let api = registry(heard.clone(), "lease-one").await?;
-        let (app, metadata) = (App::start(stage, "app").await?, metadata().await?);
+        let (app, metadata) = (App::start(stage, "app").await?, Metadata::start(TASK).await?);
         let env = [
             ("SDS_API_AUDIENCE", "sds.test"),
-            ("ECS_CONTAINER_METADATA_URI_V4", metadata.as_str()),
+            ("ECS_CONTAINER_METADATA_URI_V4", metadata.uri.as_str()),
             ("AWS_CONTAINER_CREDENTIALS_FULL_URI", credentials.uri.as_str()),
         ];
         let sidecar = Sidecar::start(stage, api, "web", &app, &env).await?;
