@@ -37,6 +37,7 @@ Read
   curl 'http://{host}/v1/services?format=text'              # all services
   curl 'http://{host}/v1/services/web?format=text'          # the instances of one
   curl 'http://{host}/v1/services/web/instances/10.0.0.1:80?format=text'   # why it is, or is not, in each answer
+  curl 'http://{host}/v1/services?unregistered&format=text'  # tasks that run with a sidecar and are in no service, if ECS is asked
   curl 'http://{host}/v1/events?service=web&format=text'    # what happened lately, as this replica saw it
   curl 'http://{host}/v1/clients?service=web&format=text'   # who holds a discovery stream, and what it was told
   curl http://{host}/v1/registration/web                    # as Envoy 1.4 to 1.8 polls it

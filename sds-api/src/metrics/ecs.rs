@@ -15,6 +15,8 @@ pub struct EcsMetrics {
     words: Family<WordLabels, Counter>,
     /// When this replica's share of the tasks was last asked about, completely.
     pub last_sweep: Gauge,
+    /// Silent instances that are in the answers, as unhealthy, because ECS says that their tasks run.
+    pub kept: Gauge,
     /// RUNNING tasks with a sidecar that nobody registered.
     pub unregistered: Gauge,
 }
@@ -38,6 +40,8 @@ impl EcsMetrics {
         registry.register("ecs_words", "Instances drained, removed or kept on ECS's word", metrics.words.clone());
         let help = "When this replica's share of the tasks was last asked about, completely";
         registry.register("ecs_last_sweep_timestamp_seconds", help, metrics.last_sweep.clone());
+        let help = "Silent instances that are served as unhealthy, because ECS says that their tasks run";
+        registry.register("ecs_kept", help, metrics.kept.clone());
         let help = "Tasks that run with a sidecar and are not registered, by the replica that looked last";
         registry.register("ecs_unregistered", help, metrics.unregistered.clone());
         metrics

@@ -301,6 +301,7 @@ impl Loop {
     fn take_swept(&mut self, swept: Swept, wall: Timestamp) {
         let metrics = &self.sync.metrics;
         metrics.late.set(tell::count(swept.tally.late));
+        metrics.ecs.kept.set(tell::count(swept.keeping));
         for key in &swept.held {
             tracing::warn!(instance = %key, "silent together with many others, held in the answers");
         }

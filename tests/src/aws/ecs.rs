@@ -139,6 +139,12 @@ impl Ecs {
         Ok(())
     }
 
+    /// How moto 5.2.5, which other people wrote, described a task of its own: `run_task` on Fargate in awsvpc mode, then
+    /// `describe_tasks` by the end of the ARN.
+    pub fn motos_task() -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(include_str!("ecs/moto.json"))?)
+    }
+
     /// What it answers to a call, whoever asks.
     pub fn says(&self, action: &str, asked: &Value) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(&self.world().answer(action, asked).1)?)

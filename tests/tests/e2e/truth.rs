@@ -1,11 +1,11 @@
 //! ECS's own word: what it says of tasks is in all replicas' answers, and what it does not say changes nothing.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, ensure};
 use e2e::{
     api::{Api, native_path},
-    aws::ecs::{Ecs, Fault, task::Task},
+    aws::ecs::{ACCOUNT, Ecs, Fault, task::Task},
     dynamo::Dynamo,
     fleet::{Fleet, Spec},
     replicas::{self, Replica, addrs},
@@ -170,6 +170,9 @@ fn trouble_with_ecs_changes_nothing() {
             let at = format!("10.0.0.{nth}:80");
             world.api().put("web", &at, (1, 1), json!({"task_arn": arn})).await?.expect(200)?;
         }
+        // Another account's cluster may have the same name.
+        let far = arns[0].replace(ACCOUNT, "999999999999");
+        world.api().put("far", AT, (1, 1), json!({"task_arn": far})).await?.expect(200)?;
         replicas::agree(&world.replicas, "web", 4, SOON).await?;
         world.swept(2).await?;
         // Whoever took any of it for an answer would see them end.
@@ -202,6 +205,7 @@ fn trouble_with_ecs_changes_nothing() {
         for at in ["10.0.0.3:80", "10.0.0.4:80"] {
             world.all_say(at, "healthy", GRACE).await?;
         }
+        ensure!(world.api().status("far", AT).await? == "healthy", "its account was not asked");
         world.signed()
     });
 }
@@ -231,6 +235,7 @@ fn a_task_that_runs_is_not_thrown_out_by_its_silence() {
             Ok(())
         })
         .await?;
+        ensure!(world.api().metric("sds_ecs_kept").await? == 1.0);
         let why = explained(world.api(), &at).await?;
         ensure!(why.contains("silent, ECS says running") && why.contains("kept"), "{why}");
         // What ECS said last stands while it cannot be asked.
@@ -323,6 +328,21 @@ fn tasks_that_nobody_registered_are_listed() {
     });
 }
 
+/// The keys of a value, each with its way there; a detail is called by its name.
+fn paths(value: &Value, at: String, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) if fields.len() == 2 && fields.contains_key("name") && fields.contains_key("value") => {
+            found.insert(format!("{}[{}]", at.trim_end_matches("[]"), fields["name"].as_str().unwrap_or_default()));
+        }
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            found.insert(format!("{at}.{name}"));
+            paths(value, format!("{at}.{name}"), found);
+        }),
+        Value::Array(items) => items.iter().for_each(|item| paths(item, format!("{at}[]"), found)),
+        _ => {}
+    }
+}
+
 #[test]
 fn the_stand_in_speaks_as_aws_describes_it() {
     alone("the_stand_in_speaks_as_aws_describes_it", async |_| {
@@ -334,7 +354,27 @@ fn the_stand_in_speaks_as_aws_describes_it() {
             described["tasks"].as_array().map(Vec::len) == Some(1) && described["failures"][0]["reason"] == "MISSING"
         );
         let listed = ecs.says("ListTasks", &json!({"cluster": "prod"}))?;
-        Ecs::shape(&[("DescribeTasks", described), ("ListTasks", listed)]).await?;
+        Ecs::shape(&[("DescribeTasks", described.clone()), ("ListTasks", listed)]).await?;
+        let keys = |answer: &Value| {
+            let mut found = BTreeSet::new();
+            paths(&answer["tasks"][0], String::new(), &mut found);
+            found
+        };
+        let (ours, motos) = (keys(&described), keys(&Ecs::motos_task()?));
+        let more: Vec<_> = motos.difference(&ours).map(String::as_str).collect();
+        // Of a task that has ended, a limit that ours does not have, and what an interface has beside its address.
+        let known = [".containers[].exitCode", ".containers[].memory", ".stoppedReason"];
+        let details = [
+            ".attachments[].details[networkInterfaceId]",
+            ".attachments[].details[macAddress]",
+            ".attachments[].details[privateDnsName]",
+        ];
+        ensure!(more.iter().all(|path| known.contains(path) || details.contains(path)), "only moto has {more:?}");
+        for path in
+            [".attachments[].details[privateIPv4Address]", ".containers[].name", ".desiredStatus", ".clusterArn"]
+        {
+            ensure!(ours.contains(path) && motos.contains(path), "{path}");
+        }
         let wrong = Ecs::shape(&[("ListTasks", json!({"taskArns": [7], "more": 1}))]).await;
         ensure!(wrong.is_err(), "the judge is asleep");
         Ok(())

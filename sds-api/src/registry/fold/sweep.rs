@@ -17,6 +17,8 @@ use crate::{
 pub struct Swept {
     /// Left the answers for silence.
     pub silent: Vec<Row>,
+    /// How many are there by ECS's word alone.
+    pub keeping: usize,
     /// Silent for a lease now, and staying because ECS says that their tasks run.
     pub kept: Vec<Row>,
     /// Held from now on.
@@ -52,6 +54,7 @@ impl Fold {
                 // Of whom ECS speaks, the guard need not guess.
                 if known.kept {
                     kept = true;
+                    swept.keeping += 1;
                 } else {
                     tally.add(self.is_late(known, wall));
                 }
