@@ -15,8 +15,8 @@ use e2e::{
     aws::{
         credentials::Credentials,
         metadata::Metadata,
-        proof::{self, Claims},
-        sts::Sts,
+        proof::{self, Claims, Signed},
+        sts::{self, Sts},
     },
     python::BOTOCORE,
     sidecar::Sidecar,
@@ -137,6 +137,54 @@ fn a_sidecar_without_credentials_waits_for_them() {
             Ok(())
         })
         .await
+    });
+}
+
+/// What botocore, AWS's own SDK, signs for the same request, and what it reads of our stand-in's answer.
+const BOTOCORE_SAYS: &str = r#"
+import json, sys
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.parsers import create_parser
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    auth = SigV4Auth(Credentials(asked["id"], asked["secret"], asked["token"]), "sts", asked["region"])
+    headers = {k: v for k, v in asked["headers"] if k not in ("host", "x-amz-date", "x-amz-security-token")}
+    url = "https://" + dict(asked["headers"])["host"] + "/"
+    request = AWSRequest(method="POST", url=url, data=asked["body"], headers=headers)
+    request.context["timestamp"] = dict(asked["headers"])["x-amz-date"]
+    auth._modify_request_before_signing(request)
+    text = auth.string_to_sign(request, auth.canonical_request(request))
+    model = ServiceModel(Loader().load_service_model("sts", "service-2"), "sts")
+    shape = model.operation_model("GetCallerIdentity").output_shape
+    answer = {"status_code": 200, "headers": {}, "body": asked["answer"].encode()}
+    read = create_parser("query").parse(answer, shape)
+    read.pop("ResponseMetadata")
+    print(json.dumps([auth.signature(text, request), read]))
+"#;
+
+#[test]
+fn aws_s_own_sdk_signs_and_reads_the_same() {
+    play("aws_s_own_sdk_signs_and_reads_the_same", async |_| {
+        let sts = Sts::start().await?;
+        let session = sts.assume("web-task", "0123456789abcdef0123456789abcdef");
+        let (service, endpoint, task) = ("web".to_owned(), "10.0.0.1:80".to_owned(), TASK.to_owned());
+        let claims = Claims { service, endpoint, task, incarnation: 7 };
+        let signed = Signed::right(&session, &claims, "sds.test", 0);
+        let asked = json!({
+            "id": session.id, "secret": session.secret, "token": session.token, "region": "us-east-1",
+            "headers": signed.headers, "body": signed.body, "answer": sts::right(&session),
+        });
+        let said = BOTOCORE.judge(BOTOCORE_SAYS, &[asked]).await?;
+        let (signature, read): (String, Value) = serde_json::from_str(said.first().context("nothing")?)?;
+        ensure!(signed.json(&session)?["signature"] == signature.as_str(), "botocore signs another text");
+        let expected = json!({"Arn": session.arn, "UserId": session.user, "Account": sts::ACCOUNT});
+        ensure!(read == expected, "{read}");
+        Ok(())
     });
 }
 
