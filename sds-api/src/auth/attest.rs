@@ -7,10 +7,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -46,8 +43,6 @@ pub struct Attester {
     ecs: Ecs,
     keys: Keys,
     ttl: Duration,
-    /// Whether STS could not be asked the last time.
-    sts_fails: AtomicBool,
 }
 
 /// The instance that a task claims to be.
@@ -95,7 +90,7 @@ fn role(task: &TaskName, name: &str) -> String {
 impl Attester {
     /// Lets tasks in whom `sts` and `ecs` know, with tokens of these keys that are good for `ttl`.
     pub fn new(sts: Sts, ecs: Ecs, keys: Keys, ttl: Duration) -> Self {
-        Self { sts, ecs, keys, ttl, sts_fails: AtomicBool::new(false) }
+        Self { sts, ecs, keys, ttl }
     }
 
     /// By a lease token.
@@ -164,12 +159,11 @@ impl Attester {
 
     /// Whether AWS cannot be asked.
     fn is_alone(&self) -> bool {
-        self.sts_fails.load(Ordering::Relaxed) || self.ecs.failing_since().is_some()
+        self.sts.failing_since().is_some() || self.ecs.failing_since().is_some()
     }
 
     async fn caller(&self, proof: &Proof, claims: &Claims, deadline: Instant) -> Result<Caller, Denied> {
         let caller = self.sts.caller(proof, claims, deadline).await;
-        self.sts_fails.store(caller == Err(Unproven::Away), Ordering::Relaxed);
         caller.map_err(|unproven| match unproven {
             Unproven::Refused(reason) => Denied::Unproven(reason),
             Unproven::Away => Denied::Away("STS does not answer"),

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Uri, header};
+use http::{HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -29,6 +29,7 @@ pub use answer::Caller;
 
 mod answer;
 mod connect;
+mod health;
 mod once;
 
 /// Requests in flight.
@@ -54,6 +55,7 @@ pub struct Sts {
     client: Client<HttpsConnector<connect::Http>, Full<Bytes>>,
     free: Semaphore,
     asked: once::Asked,
+    health: health::Health,
 }
 
 impl Sts {
@@ -69,7 +71,14 @@ impl Sts {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(AT_ONCE)
             .build(connector);
-        Ok(Self { audience, endpoint, client, free: Semaphore::new(AT_ONCE), asked: once::Asked::default() })
+        Ok(Self {
+            audience,
+            endpoint,
+            client,
+            free: Semaphore::new(AT_ONCE),
+            asked: once::Asked::default(),
+            health: health::Health::default(),
+        })
     }
 
     /// Who signed the proof of these claims; ends by `deadline`. The proof's date is checked elsewhere (`proof::is_of_now`).
@@ -78,22 +87,42 @@ impl Sts {
         timeout_at(deadline, asked).await.unwrap_or(Err(Unproven::Away))
     }
 
+    /// Since when STS could not be asked; `None` when it answered the last time, or was not asked yet.
+    pub fn failing_since(&self) -> Option<Instant> {
+        self.health.failing_since()
+    }
+
     async fn ask(&self, proof: &Proof, claims: &Claims) -> Result<Caller, Unproven> {
         let request = request(proof, claims, &self.audience, self.endpoint.as_ref());
         let request = request.ok_or(Unproven::Refused("the proof does not fit into a request"))?;
         let _turn = self.free.acquire().await.map_err(|_| Unproven::Away)?;
-        let away = |cause: &dyn std::fmt::Display| {
-            tracing::warn!(%cause, region = claims.task.region().name(), "STS cannot be asked who a task is");
-            Unproven::Away
+        let region = claims.task.region().name();
+        let pending = self.health.asks();
+        let (status, answer) = match self.answer(request).await {
+            Ok(answered) => answered,
+            Err(cause) => {
+                tracing::warn!(cause, region, "STS cannot be asked who a task is");
+                pending.failed();
+                return Err(Unproven::Away);
+            }
         };
-        let response = self.client.request(request).await.map_err(|error| away(&connect::innermost(&error)))?;
+        pending.answered(status, &answer);
+        match &answer {
+            Ok(_) => {}
+            Err(Unproven::Refused(reason)) => tracing::info!(status = status.as_u16(), reason, "STS refused a proof"),
+            Err(Unproven::Away) => {
+                tracing::warn!(status = status.as_u16(), region, "STS answers with nothing that tells who a task is")
+            }
+        }
+        answer
+    }
+
+    /// Sends it, once; the error is in words.
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Result<Caller, Unproven>), String> {
+        let response = self.client.request(request).await.map_err(|error| connect::innermost(&error))?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|error| away(&error))?.to_bytes();
-        answer::judge(head.status, head.headers.get(header::CONTENT_TYPE), &body).inspect_err(|unproven| match unproven
-        {
-            Unproven::Refused(reason) => tracing::info!(status = head.status.as_u16(), reason, "STS refused a proof"),
-            Unproven::Away => drop(away(&format!("it answers {} with no answer to this question", head.status))),
-        })
+        let body = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|error| error.to_string())?.to_bytes();
+        Ok((head.status, answer::judge(head.status, head.headers.get(header::CONTENT_TYPE), &body)))
     }
 }
 

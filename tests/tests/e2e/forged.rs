@@ -262,6 +262,31 @@ fn a_proof_is_for_what_it_claims_and_for_nothing_else() {
 }
 
 #[test]
+fn a_task_without_an_address_of_its_own_speaks_from_its_machine() {
+    play("a_task_without_an_address_of_its_own_speaks_from_its_machine", async |stage| {
+        let scene = Scene::start(stage).await?;
+        let task = scene.ecs.run(Task { address: None, bindings: vec![(8080, 32768)], ..Task::new("prod", 0) });
+        let session = scene.sts.assume("web-task", task.rsplit('/').next().unwrap_or_default());
+        let claims = |endpoint: &str| {
+            let (service, endpoint, task) = ("web".to_owned(), endpoint.to_owned(), task.clone());
+            Claims { service, endpoint, task, incarnation: 7 }
+        };
+        let shown = |claims: &Claims| Signed::right(&session, claims, AUDIENCE, 0).header(&session);
+        for (what, endpoint) in [
+            ("another machine", "10.0.0.9:32768"),
+            ("a port of another task", "127.0.0.1:32769"),
+            ("the port inside", "127.0.0.1:8080"),
+        ] {
+            let claims = claims(endpoint);
+            scene.refuses(what, &[&shown(&claims)?], &claims, 403).await?;
+        }
+        let here = claims("127.0.0.1:32768");
+        scene.put(&[&shown(&here)?], &here, 1).await?.expect(200)?;
+        Ok(())
+    });
+}
+
+#[test]
 fn sts_proves_nothing_when_it_does_not_answer_as_it_should() {
     play("sts_proves_nothing_when_it_does_not_answer_as_it_should", async |stage| {
         let scene = Scene::start(stage).await?;
