@@ -118,8 +118,8 @@ pub struct Config {
     /// How old a snapshot may be that is served while the store is away
     #[arg(long, env = "SDS_SNAPSHOT_MAX_AGE", default_value = "24h", value_parser = parse_span, value_name = "SPAN")]
     pub snapshot_max_age: Duration,
-    /// Sibling replicas to ask for a snapshot then, where registrations come in: `http://host:port`, comma-separated, or a
-    /// name with a port, of which every address is one
+    /// Sibling replicas to ask for a snapshot then, where registrations come in: `http://host:port` or https, comma-separated,
+    /// or a name with a port, of which every address is one
     #[arg(long, env = "SDS_PEERS", default_value = "", value_name = "LIST")]
     pub peers: Peers,
     /// Longest wait for one call of the store; a call made for a request waits at most 0.8 s
@@ -268,9 +268,8 @@ impl Config {
         }
         let (at, writes) = self.writes_at();
         let open: Vec<_> = listeners.iter().map(|(at, _)| *at).collect();
-        self.tls.check(&open, at)?;
-        let closed = self.allow_open_writes || self.tls.tls_client_ca.is_some();
-        if self.policy.is_none() && !writes.ip().is_loopback() && !closed {
+        self.tls.check(&open, at, self.peers.are_secure())?;
+        if self.policy.is_none() && !self.allows_open() {
             let port = at == Listener::Main && self.listen.is_none();
             let reason = format!(
                 "{writes} is not loopback and writes are open to all who reach it; \
@@ -340,8 +339,9 @@ impl Config {
     }
 
     /// Where a snapshot is looked for.
-    pub fn snapshots(&self) -> Snapshots {
-        Snapshots { file: self.snapshot.clone(), max_age: self.snapshot_max_age, peers: self.peers.clone() }
+    pub fn snapshots(&self) -> Result<Snapshots, Misconfigured> {
+        let peers = self.peers.clone().trusting(self.tls.peers()?);
+        Ok(Snapshots { file: self.snapshot.clone(), max_age: self.snapshot_max_age, peers })
     }
 
     /// What connections are held to.
@@ -396,6 +396,8 @@ mod tests {
             (&["--ecs-clusters", "a/b"], "SDS_ECS_CLUSTERS"),
             (&["--ecs-interval", "0"], "SDS_ECS_INTERVAL"),
             (&["--ecs-rate", "0"], "SDS_ECS_RATE"),
+            (&["--peers", "https://a:1"], "SDS_PEERS_CA"),
+            (&["--peers", "http://a:1", "--peers-ca", "c"], "SDS_PEERS_CA"),
             (&["--tls-cert", "c"], "SDS_TLS_KEY"),
             (&["--tls-key", "k"], "SDS_TLS_CERT"),
             (&["--tls-listeners", "main"], "SDS_TLS_LISTENERS"),

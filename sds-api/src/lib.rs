@@ -154,6 +154,7 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let metrics = Metrics::default();
         let tls = config.tls.files().map(|files| tls::Tls::start(files, metrics.clone())).transpose()?;
+        let snapshots = config.snapshots()?;
         let asked = config.listeners().into_iter().map(|(at, addr)| listen(at, addr));
         let listeners = futures_util::future::try_join_all(asked).await?;
         let addrs = listeners.iter().map(|(_, listener)| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
@@ -194,7 +195,7 @@ impl Server {
             env: env.clone(),
             fail_open: config.fail_open,
             create_table: config.create_table || endpoint.is_some(),
-            snapshots: config.snapshots(),
+            snapshots,
         };
         let auth = Auth::start(config.policy.clone(), config.allows_open(), attester, metrics.clone());
         let auth = auth.map_err(|reason| Misconfigured::new("SDS_POLICY", reason))?;

@@ -26,8 +26,8 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::metrics::Metrics;
-pub use material::Files;
 use material::Keys;
+pub use material::{Files, client};
 use reload::{Reload, Verdict};
 
 /// Between two looks at the files.

@@ -1,9 +1,15 @@
 //! The options of TLS, and which of them make no sense without others. What is in the files is judged at the start
 //! (`tls/material`).
 
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 use sds_types::{Pem, command::Misconfigured};
 
-use crate::{listener::Listener, tls::Files};
+use crate::{
+    listener::Listener,
+    tls::{self, Files},
+};
 
 /// TLS on the listeners.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,12 +27,21 @@ pub struct Tls {
     /// Who signs clients' certificates, likewise; registrations are then taken only over connections with one
     #[arg(long, env = "SDS_TLS_CLIENT_CA", value_name = "PEM")]
     pub tls_client_ca: Option<Pem>,
+    /// Who signs the certificates of siblings whose URL in SDS_PEERS is https, read at the start
+    #[arg(long, env = "SDS_PEERS_CA", value_name = "PEM")]
+    pub peers_ca: Option<Pem>,
 }
 
 impl Tls {
-    /// Whether the options fit together, and the listeners that are open; `writes` is where registrations come in.
-    pub fn check(&self, open: &[Listener], writes: Listener) -> Result<(), Misconfigured> {
+    /// Whether the options fit together, the listeners that are open, and whether a sibling is asked over TLS; `writes` is
+    /// where registrations come in.
+    pub fn check(&self, open: &[Listener], writes: Listener, secure_peers: bool) -> Result<(), Misconfigured> {
         let wrong = |variable: &str, reason: String| Err(Misconfigured::new(variable, reason));
+        match self.peers_ca.is_some() {
+            true if !secure_peers => return wrong("SDS_PEERS_CA", "is of no use, no URL in SDS_PEERS is https".into()),
+            false if secure_peers => return wrong("SDS_PEERS_CA", "is required with https in SDS_PEERS".into()),
+            _ => {}
+        }
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => return wrong("SDS_TLS_KEY", "is required with SDS_TLS_CERT".into()),
             (None, Some(_)) => return wrong("SDS_TLS_CERT", "is required with SDS_TLS_KEY".into()),
@@ -50,6 +65,11 @@ impl Tls {
     /// Whether a listener that is open speaks TLS.
     pub fn is_at(&self, listener: Listener) -> bool {
         self.tls_cert.is_some() && (self.tls_listeners.is_empty() || self.tls_listeners.contains(&listener))
+    }
+
+    /// Whom siblings over TLS are believed.
+    pub fn peers(&self) -> Result<Option<Arc<ClientConfig>>, Misconfigured> {
+        self.peers_ca.as_ref().map(|ca| tls::client("SDS_PEERS_CA", ca)).transpose()
     }
 
     /// What has to be read, if anything.

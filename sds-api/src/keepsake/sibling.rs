@@ -1,10 +1,18 @@
 //! A snapshot from a sibling replica: for a machine that is new, whose disk has none.
 
-use std::{str::FromStr, time::Duration};
+use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
+use http::{Request, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
 
 use super::{Kept, decode};
 
@@ -13,37 +21,73 @@ const LIMIT: usize = 256 * 1024 * 1024;
 /// All of them together.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Where siblings listen: URLs, or one name whose every address is one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Peers(Vec<String>);
+/// Where siblings listen: URLs, or names whose every address is one.
+#[derive(Debug, Clone, Default)]
+pub struct Peers {
+    peers: Vec<Peer>,
+    /// Whom those over TLS are believed.
+    trust: Option<Arc<ClientConfig>>,
+}
+
+/// A host with a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Peer {
+    authority: String,
+    /// Over TLS, as whom.
+    name: Option<ServerName<'static>>,
+}
 
 impl FromStr for Peers {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-        let authority = |word: &str| -> Result<String, String> {
-            let plain = word.strip_prefix("http://").unwrap_or(word).trim_end_matches('/');
-            let parsed: http::uri::Authority =
-                plain.parse().map_err(|_| format!("'{}' is not http://host:port", word.escape_debug()))?;
-            match parsed.port_u16() {
-                Some(_) => Ok(plain.to_owned()),
-                None => Err(format!("'{}' has no port", word.escape_debug())),
-            }
+        Ok(Self { peers: words.map(str::parse).collect::<Result<_, _>>()?, trust: None })
+    }
+}
+
+impl FromStr for Peer {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let wrong = || format!("'{}' is not http://host:port", word.escape_debug());
+        let (secure, plain) = match word.strip_prefix("https://") {
+            Some(plain) => (true, plain),
+            None => (false, word.strip_prefix("http://").unwrap_or(word)),
         };
-        words.map(authority).collect::<Result<_, _>>().map(Self)
+        let authority = plain.trim_end_matches('/');
+        let parsed: http::uri::Authority = authority.parse().map_err(|_| wrong())?;
+        if parsed.port_u16().is_none() {
+            return Err(format!("'{}' has no port", word.escape_debug()));
+        }
+        let host = parsed.host().trim_matches(['[', ']']).to_owned();
+        let name = secure.then(|| ServerName::try_from(host).map_err(|_| wrong())).transpose()?;
+        Ok(Self { authority: authority.to_owned(), name })
+    }
+}
+
+impl Peers {
+    /// Whether any of them is asked over TLS.
+    pub fn are_secure(&self) -> bool {
+        self.peers.iter().any(|peer| peer.name.is_some())
+    }
+
+    /// The same, believed by what `trust` says.
+    pub fn trusting(self, trust: Option<Arc<ClientConfig>>) -> Self {
+        Self { trust, ..self }
     }
 }
 
 /// The freshest snapshot that any of them has.
 pub async fn fetch(peers: &Peers) -> Option<Kept> {
-    let resolved = peers.0.iter().map(|peer| async move {
-        let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host(peer.as_str())).await;
-        found.ok().and_then(Result::ok).map(Vec::from_iter).unwrap_or_default()
+    let resolved = peers.peers.iter().map(|peer| async move {
+        let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host(peer.authority.as_str())).await;
+        let addrs = found.ok().and_then(Result::ok).map(Vec::from_iter).unwrap_or_default();
+        addrs.into_iter().map(move |addr| (peer, addr))
     });
-    let addrs: Vec<_> = join_all(resolved).await.into_iter().flatten().collect();
-    let asked = addrs.into_iter().map(|addr| async move {
-        match tokio::time::timeout(PATIENCE, ask(addr)).await {
+    let all: Vec<_> = join_all(resolved).await.into_iter().flatten().collect();
+    let asked = all.into_iter().map(|(peer, addr)| async move {
+        match tokio::time::timeout(PATIENCE, ask(peer, addr, peers.trust.clone())).await {
             Ok(Ok(kept)) => Some(kept),
             Ok(Err(reason)) => {
                 tracing::debug!(sibling = %addr, reason, "has no snapshot for us");
@@ -55,15 +99,35 @@ pub async fn fetch(peers: &Peers) -> Option<Kept> {
     join_all(asked).await.into_iter().flatten().max_by_key(|kept| kept.taken)
 }
 
-async fn ask(addr: std::net::SocketAddr) -> Result<Kept, String> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
-    let url = format!("http://{addr}/v1/snapshot").parse().map_err(|_| "no URL".to_owned())?;
-    let answer = client.get(url).await.map_err(|error| error.to_string())?;
+async fn ask(peer: &Peer, addr: SocketAddr, trust: Option<Arc<ClientConfig>>) -> Result<Kept, String> {
+    let stream = TcpStream::connect(addr).await.map_err(|error| error.to_string())?;
+    let body = match (&peer.name, trust) {
+        (None, _) => get(stream, &peer.authority).await,
+        (Some(name), Some(trust)) => {
+            let stream = TlsConnector::from(trust).connect(name.clone(), stream).await;
+            get(stream.map_err(|error| error.to_string())?, &peer.authority).await
+        }
+        (Some(_), None) => Err("nobody says whom to believe".to_owned()),
+    }?;
+    tokio::task::spawn_blocking(move || decode(&body)).await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+}
+
+async fn get<S>(stream: S, host: &str) -> Result<Bytes, String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    // Ends with the sender, or with its stream.
+    tokio::spawn(connection);
+    let request = Request::get(Uri::from_static("/v1/snapshot")).header(header::HOST, host);
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+    let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
     if answer.status() != http::StatusCode::OK {
         return Err(answer.status().to_string());
     }
-    let body = Limited::new(answer.into_body(), LIMIT).collect().await.map_err(|error| error.to_string())?.to_bytes();
-    tokio::task::spawn_blocking(move || decode(&body)).await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+    let body = Limited::new(answer.into_body(), LIMIT).collect().await.map_err(|error| error.to_string())?;
+    Ok(body.to_bytes())
 }
 
 #[cfg(test)]
@@ -72,10 +136,12 @@ mod tests {
 
     #[test]
     fn urls_and_names_are_siblings() {
-        let peers: Peers = "http://10.0.0.1:8080/, sds.internal:8080".parse().unwrap();
-        assert_eq!(peers.0, ["10.0.0.1:8080", "sds.internal:8080"]);
-        assert_eq!("".parse::<Peers>().unwrap(), Peers::default());
-        for bad in ["https://a:1", "a", "http://a", "a b:1", "http://a:1/x"] {
+        let peers: Peers = "http://10.0.0.1:8080/, sds.internal:8080, https://[::1]:8443".parse().unwrap();
+        let authorities: Vec<_> = peers.peers.iter().map(|peer| peer.authority.as_str()).collect();
+        assert_eq!(authorities, ["10.0.0.1:8080", "sds.internal:8080", "[::1]:8443"]);
+        assert!(peers.are_secure());
+        assert!("".parse::<Peers>().unwrap().peers.is_empty());
+        for bad in ["ftp://a:1", "a", "http://a", "https://a", "a b:1", "http://a:1/x", "https://a_b$:1"] {
             assert!(bad.parse::<Peers>().is_err(), "{bad}");
         }
     }

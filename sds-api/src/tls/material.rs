@@ -3,7 +3,7 @@
 use std::{fmt, io, sync::Arc};
 
 use rustls::{
-    RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
@@ -102,6 +102,19 @@ impl Keys {
             }
         }
     }
+}
+
+/// A client that believes the authorities in `pem` alone and shows no certificate.
+pub fn client(variable: &str, pem: &Pem) -> Result<Arc<ClientConfig>, Misconfigured> {
+    let wrong = |error: rustls::Error| Misconfigured::new(variable, error.to_string());
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(variable, &read(variable, pem)?)? {
+        roots.add(authority).map_err(wrong)?;
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(wrong)?;
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
 fn certificates(variable: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Misconfigured> {

@@ -10,6 +10,7 @@ use e2e::{
     http,
     pki::{Authority, Pair},
     raw,
+    replicas::Replica,
     sidecar::Sidecar,
     stage::Stage,
     tls::Connection,
@@ -210,6 +211,30 @@ fn envoys_ask_over_tls() {
             ensure!(hosts.contains_key(&app.endpoint()), "{mode:?}: {hosts:?}");
         }
         Ok(())
+    });
+}
+
+#[test]
+fn a_sibling_is_asked_over_tls() {
+    play("a_sibling_is_asked_over_tls", async |stage| {
+        let place = Place::new(stage)?;
+        let sibling = place.start(stage, &[]).await?;
+        sibling.put("web", "127.0.0.1:1", (1, 1), json!({})).await?.expect(200)?;
+        let (url, ca) = (sibling.url(""), place.authority.pem());
+        // Port 1 of loopback refuses: it knows only what the sibling tells.
+        let away = SocketAddr::from(([127, 0, 0, 1], 1));
+        let heir = Replica::start(stage, away, &[("SDS_PEERS", &url), ("SDS_PEERS_CA", &ca)]).await?;
+        heir.ready(SOON).await?;
+        ensure!(heir.api.v1_endpoints("web").await? == ["127.0.0.1:1"]);
+        let other = Authority::new()?.pem();
+        let stranger = Replica::start(stage, away, &[("SDS_PEERS", &url), ("SDS_PEERS_CA", &other)]).await?;
+        until("it to look for a snapshot in vain", SOON, async || {
+            let closed = sibling.metric("sds_connections_closed_total{why=\"tls\"}").await?;
+            ensure!(closed >= 1.0);
+            Ok(())
+        })
+        .await?;
+        stranger.api.get("/readyz").await?.expect(503).map(drop)
     });
 }
 
