@@ -4,6 +4,7 @@
 //! (`PORT`, `DDB_TABLE`, `HOST_TTL`, `DDB_TIMEOUT_SEC`) work, so that a task definition can keep them. A bad value is one
 //! line that names the variable, and exit 64.
 
+mod auth;
 mod tls;
 
 use std::{
@@ -16,16 +17,14 @@ use std::{
 use clap::{ArgAction::Set, Parser, ValueEnum};
 use ipnet::IpNet;
 use sds_types::{
-    Secret,
     command::{self, Halt, Misconfigured},
     parse_span,
-    proof::Audience,
 };
 
+use auth::Auth;
 use tls::Tls;
 
 use crate::{
-    auth::{Keys, Source},
     ecs::Clusters,
     keepsake::Peers,
     listener::Listener,
@@ -71,23 +70,9 @@ pub struct Config {
     /// Accept registrations from anybody who reaches an address that is not loopback
     #[arg(long, env = "SDS_ALLOW_OPEN_WRITES", action = Set, default_value = "false", value_name = "BOOL")]
     pub allow_open_writes: bool,
-    /// Who may register what: a file in TOML or JSON, which is read again when it changes, or its text
-    #[arg(long, env = "SDS_POLICY", value_name = "FILE")]
-    pub policy: Option<Source>,
-    /// This registry's name, which tasks make their proofs out to: 1 to 128 letters, digits and `.:/_-`. Needed to ask tasks
-    /// for their role
-    #[arg(long, env = "SDS_AUDIENCE", value_name = "NAME")]
-    pub audience: Option<Audience>,
-    /// Keys that sign lease tokens, the same on all replicas: `id:base64url`, comma-separated, as `sds-api token key` makes
-    /// them. The first signs, all verify
-    #[arg(long, env = "SDS_TOKEN_KEYS", value_name = "LIST")]
-    pub token_keys: Option<Secret>,
-    /// Where STS is in the place of the region's own host, as a VPC endpoint is
-    #[arg(long, env = "AWS_ENDPOINT_URL_STS", value_name = "URL")]
-    pub aws_endpoint_url_sts: Option<http::Uri>,
-    /// How long a lease token is good; heartbeats renew it
-    #[arg(long, env = "SDS_TOKEN_TTL", default_value = "1h", value_parser = parse_span, value_name = "SPAN")]
-    pub token_ttl: Duration,
+    /// Who may register what.
+    #[command(flatten)]
+    pub auth: Auth,
     /// Where registrations are kept [default: dynamodb if DDB_TABLE is set or nothing else is compiled in, else embedded]
     #[arg(long, env = "SDS_STORE")]
     pub store: Option<StoreKind>,
@@ -247,17 +232,7 @@ impl Config {
                 "0 calls tell nothing; leave SDS_ECS_CLUSTERS empty instead",
             ));
         }
-        if self.keys()?.is_some() != self.audience.is_some() {
-            let (set, unset) = match self.audience {
-                Some(_) => ("SDS_AUDIENCE", "SDS_TOKEN_KEYS"),
-                None => ("SDS_TOKEN_KEYS", "SDS_AUDIENCE"),
-            };
-            return Err(Misconfigured::new(unset, format!("is required with {set}: both let tasks prove their role")));
-        }
-        if self.token_ttl < self.lease {
-            let reason = format!("{:?} is shorter than SDS_LEASE: a heartbeat may be lost", self.token_ttl);
-            return Err(Misconfigured::new("SDS_TOKEN_TTL", reason));
-        }
+        self.auth.check(self.lease)?;
         let listeners = self.listeners();
         for (nth, (at, addr)) in listeners.iter().enumerate() {
             let taken = |(_, other): &&(Listener, SocketAddr)| other == addr && addr.port() != 0;
@@ -269,7 +244,7 @@ impl Config {
         let (at, writes) = self.writes_at();
         let open: Vec<_> = listeners.iter().map(|(at, _)| *at).collect();
         self.tls.check(&open, at, self.peers.are_secure())?;
-        if self.policy.is_none() && !self.allows_open() {
+        if self.auth.policy.is_none() && !self.allows_open() {
             let port = at == Listener::Main && self.listen.is_none();
             let reason = format!(
                 "{writes} is not loopback and writes are open to all who reach it; \
@@ -332,15 +307,9 @@ impl Config {
         self.allow_open_writes || self.tls.tls_client_ca.is_some() || self.writes_at().1.ip().is_loopback()
     }
 
-    /// The keys that sign lease tokens.
-    pub fn keys(&self) -> Result<Option<Keys>, Misconfigured> {
-        let keys = self.token_keys.as_ref().map(|keys| keys.reveal().parse::<Keys>()).transpose();
-        keys.map_err(|reason| Misconfigured::new("SDS_TOKEN_KEYS", reason))
-    }
-
     /// Where a snapshot is looked for.
     pub fn snapshots(&self) -> Result<Snapshots, Misconfigured> {
-        let peers = self.peers.clone().trusting(self.tls.peers()?);
+        let peers = self.peers.clone().trusting(self.tls.peers()?).showing(self.auth.peers_token.as_ref());
         Ok(Snapshots { file: self.snapshot.clone(), max_age: self.snapshot_max_age, peers })
     }
 

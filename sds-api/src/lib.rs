@@ -173,16 +173,16 @@ impl Server {
         if let Some(addr) = endpoint {
             tracing::info!(%addr, data = config.data, "embedded store");
         }
-        let ecs = if config.ecs_clusters.is_empty() && config.audience.is_none() {
+        let ecs = if config.ecs_clusters.is_empty() && config.auth.audience.is_none() {
             None
         } else {
             Some(ecs::Ecs::connect(config.ecs_rate, metrics.ecs.clone()).await?)
         };
-        let attester = match (config.audience.clone(), config.keys()?, &ecs) {
+        let attester = match (config.auth.audience.clone(), config.auth.keys()?, &ecs) {
             (Some(audience), Some(keys), Some(ecs)) => {
-                let sts =
-                    auth::Sts::new(audience, config.aws_endpoint_url_sts.clone()).context("preparing to ask STS")?;
-                Some(auth::Attester::new(sts, ecs.clone(), keys, config.token_ttl))
+                let sts = auth::Sts::new(audience, config.auth.aws_endpoint_url_sts.clone())
+                    .context("preparing to ask STS")?;
+                Some(auth::Attester::new(sts, ecs.clone(), keys, config.auth.token_ttl))
             }
             _ => None,
         };
@@ -197,7 +197,7 @@ impl Server {
             create_table: config.create_table || endpoint.is_some(),
             snapshots,
         };
-        let auth = Auth::start(config.policy.clone(), config.allows_open(), attester, metrics.clone());
+        let auth = Auth::start(config.auth.policy.clone(), config.allows_open(), attester, metrics.clone());
         let auth = auth.map_err(|reason| Misconfigured::new("SDS_POLICY", reason))?;
         let registry = Registry::start(store, options, metrics.clone());
         let watch = ecs.filter(|_| !config.ecs_clusters.is_empty()).map(|ecs| {

@@ -4,10 +4,11 @@ use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Request, Uri, header};
+use http::{HeaderValue, Request, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
+use sds_types::Secret;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -27,6 +28,8 @@ pub struct Peers {
     peers: Vec<Peer>,
     /// Whom those over TLS are believed.
     trust: Option<Arc<ClientConfig>>,
+    /// What they are shown.
+    shown: Option<HeaderValue>,
 }
 
 /// A host with a port.
@@ -42,7 +45,7 @@ impl FromStr for Peers {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-        Ok(Self { peers: words.map(str::parse).collect::<Result<_, _>>()?, trust: None })
+        Ok(Self { peers: words.map(str::parse).collect::<Result<_, _>>()?, ..Self::default() })
     }
 }
 
@@ -76,6 +79,16 @@ impl Peers {
     pub fn trusting(self, trust: Option<Arc<ClientConfig>>) -> Self {
         Self { trust, ..self }
     }
+
+    /// The same, shown this token; one that fits into no header is shown as none.
+    pub fn showing(self, token: Option<&Secret>) -> Self {
+        let shown = token.and_then(|token| HeaderValue::try_from(format!("Bearer {}", token.reveal())).ok());
+        let shown = shown.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        Self { shown, ..self }
+    }
 }
 
 /// The freshest snapshot that any of them has.
@@ -87,7 +100,7 @@ pub async fn fetch(peers: &Peers) -> Option<Kept> {
     });
     let all: Vec<_> = join_all(resolved).await.into_iter().flatten().collect();
     let asked = all.into_iter().map(|(peer, addr)| async move {
-        match tokio::time::timeout(PATIENCE, ask(peer, addr, peers.trust.clone())).await {
+        match tokio::time::timeout(PATIENCE, ask(peer, addr, peers)).await {
             Ok(Ok(kept)) => Some(kept),
             Ok(Err(reason)) => {
                 tracing::debug!(sibling = %addr, reason, "has no snapshot for us");
@@ -99,20 +112,21 @@ pub async fn fetch(peers: &Peers) -> Option<Kept> {
     join_all(asked).await.into_iter().flatten().max_by_key(|kept| kept.taken)
 }
 
-async fn ask(peer: &Peer, addr: SocketAddr, trust: Option<Arc<ClientConfig>>) -> Result<Kept, String> {
+async fn ask(peer: &Peer, addr: SocketAddr, peers: &Peers) -> Result<Kept, String> {
+    let Peers { trust, shown, .. } = peers;
     let stream = TcpStream::connect(addr).await.map_err(|error| error.to_string())?;
-    let body = match (&peer.name, trust) {
-        (None, _) => get(stream, &peer.authority).await,
+    let body = match (&peer.name, trust.clone()) {
+        (None, _) => get(stream, &peer.authority, shown.clone()).await,
         (Some(name), Some(trust)) => {
             let stream = TlsConnector::from(trust).connect(name.clone(), stream).await;
-            get(stream.map_err(|error| error.to_string())?, &peer.authority).await
+            get(stream.map_err(|error| error.to_string())?, &peer.authority, shown.clone()).await
         }
         (Some(_), None) => Err("nobody says whom to believe".to_owned()),
     }?;
     tokio::task::spawn_blocking(move || decode(&body)).await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
-async fn get<S>(stream: S, host: &str) -> Result<Bytes, String>
+async fn get<S>(stream: S, host: &str, shown: Option<HeaderValue>) -> Result<Bytes, String>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -121,7 +135,8 @@ where
     // Ends with the sender, or with its stream.
     tokio::spawn(connection);
     let request = Request::get(Uri::from_static("/v1/snapshot")).header(header::HOST, host);
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+    let mut request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+    request.headers_mut().extend(shown.map(|shown| (header::AUTHORIZATION, shown)));
     let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
     if answer.status() != http::StatusCode::OK {
         return Err(answer.status().to_string());

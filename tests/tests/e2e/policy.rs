@@ -1,6 +1,6 @@
 //! Who may write what, by a policy with static tokens: each dialect, the way from open to closed, and the file's changes.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, ensure};
 use e2e::{
@@ -9,6 +9,7 @@ use e2e::{
     canary,
     http::Answer,
     programs::Programs,
+    replicas::Replica,
     sidecar::Sidecar,
     stage::Stage,
     wait::{SOON, throughout, until},
@@ -233,6 +234,29 @@ fn operators_come_from_this_machine_or_with_a_token() {
         weigh(None).await?.expect(401)?;
         weigh(Some(&good)).await?.expect(204)?;
         Ok(())
+    });
+}
+
+#[test]
+fn a_sibling_shows_a_token_for_a_snapshot() {
+    play("a_sibling_shows_a_token_for_a_snapshot", async |stage| {
+        let [good, hash] = token(&stage.programs).await?;
+        let [wrong, _] = token(&stage.programs).await?;
+        let fetches = format!("[[tokens]]\nname = 'sibling'\nsha256 = ['{hash}']\nsnapshot = true\n");
+        // Behind a proxy that hides its clients nobody is on this machine.
+        let hidden = [("SDS_TRUSTED_PROXIES", "127.0.0.0/8")];
+        let sibling = start(stage, &(rule("off", false) + &fetches), &hidden).await?;
+        sibling.put("web", AT, (1, 1), json!({})).await?.expect(200)?;
+        let url = sibling.url("");
+        // Port 1 of loopback refuses: it knows only what the sibling tells.
+        let away = SocketAddr::from(([127, 0, 0, 1], 1));
+        let env = |token| [("SDS_PEERS", url.as_str()), ("SDS_PEERS_TOKEN", token), ("SDS_LOG", "trace")];
+        let heir = Replica::start(stage, away, &env(&good)).await?;
+        heir.ready(SOON).await?;
+        ensure!(heir.api.v1_endpoints("web").await? == [AT]);
+        let stranger = Replica::start(stage, away, &env(&wrong)).await?;
+        until("it to be refused", SOON, async || stage.log_book().find("401 Unauthorized").context("not yet")).await?;
+        stranger.api.get("/readyz").await?.expect(503).map(drop)
     });
 }
 
