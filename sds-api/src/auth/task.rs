@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn who_signs_is_the_task() {
         let running = task(RUNS, &["10.0.0.1"], &[]);
-        let edits: [(&str, fn(&mut Caller)); 4] = [
+        type Edit = fn(&mut Caller);
+        let edits: [(&str, Edit); 4] = [
             ("another task's session", |caller| caller.session.replace_range(..1, "1")),
             ("a session named by hand", |caller| caller.session = "web".into()),
             ("another account", |caller| caller.account.replace_range(..1, "2")),
