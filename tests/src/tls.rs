@@ -67,6 +67,11 @@ impl Connection {
         agreed.map(|agreed| String::from_utf8_lossy(agreed).into_owned())
     }
 
+    /// Sends bytes as they are.
+    pub async fn say(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(self.reader.stream.write_all(bytes).await?)
+    }
+
     /// One request; the connection stays open.
     pub async fn ask(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<Answer> {
         let length = body.len();

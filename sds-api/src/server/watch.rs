@@ -232,6 +232,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
     use tokio::time::advance;
 
     const AGE: Duration = Duration::from_secs(300);
@@ -274,6 +275,24 @@ mod tests {
         activity.bytes_arrived();
         advance(PATIENCE + Duration::from_secs(1)).await;
         assert!(activity.is_stalled(), "its next head does not end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_buffer_below_still_holds_is_not_written() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex};
+        let activity = Arc::new(Activity::new());
+        asks(&activity, Version::HTTP_11);
+        // As TLS does, it takes more than its reader.
+        let (below, mut reader) = duplex(8);
+        let mut stream = Watched::new(BufWriter::new(below), activity.clone());
+        stream.write_all(&[0; 100]).await.unwrap();
+        assert!(stream.flush().now_or_never().is_none());
+        advance(PATIENCE + Duration::from_secs(1)).await;
+        assert!(activity.is_stalled());
+        let mut read = [0; 100];
+        let (flushed, _) = tokio::join!(stream.flush(), reader.read_exact(&mut read));
+        flushed.unwrap();
+        assert!(!activity.is_stalled(), "all of it is taken");
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use e2e::{
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -381,5 +381,39 @@ fn handshakes_that_never_end_are_cut_off_and_hinder_nobody() {
         let slow = api.metric("sds_connections_closed_total{why=\"slow\"}").await?;
         ensure!(slow >= 100.0, "{slow} are counted");
         Ok(())
+    });
+}
+
+#[test]
+fn who_does_not_read_is_cut_off_over_tls_too() {
+    play("who_does_not_read_is_cut_off_over_tls_too", async |stage| {
+        let place = Place::new(stage)?;
+        let api = place.start(stage, &[]).await?;
+        // By the one connection of this test's own client; whether the others hear of their end is their kernel's affair.
+        let open = async |is: f64, within: Duration| {
+            until("the number of connections", within, async || {
+                let open = api.metric("sds_connections").await?;
+                ensure!(open == is, "{open} are open, not {is}");
+                Ok(())
+            })
+            .await
+        };
+        open(1.0, SOON).await?;
+        let asking = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+        let mut unread = JoinSet::new();
+        // The second one's answers are all in buffers.
+        for again in [true, false] {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_recv_buffer_size(4096)?;
+            let stream = socket.connect(api.addr).await?;
+            let mut connection = Connection::over(stream, &place.authority.pem(), None, "http/1.1").await?;
+            let asking = asking.clone();
+            unread.spawn(async move {
+                while connection.say(&asking).await.is_ok() && again {}
+                std::future::pending::<()>().await;
+            });
+        }
+        open(3.0, SOON).await?;
+        open(1.0, BOUND).await
     });
 }
