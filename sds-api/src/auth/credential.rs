@@ -20,7 +20,6 @@ pub enum Credential<'a> {
     /// `Bearer`: a static token, or the lease token that a registration was answered with.
     Bearer(&'a str),
     /// `SDS-AWS`: the header with a task's proof of its role.
-    #[allow(dead_code)]
     Proof(&'a [u8]),
     /// Something that is neither.
     Unreadable,
