@@ -19,6 +19,8 @@ use crate::{
 /// The fleet's service.
 const SERVICE: &str = "web";
 const REPLICAS: usize = 3;
+/// How many register in a second: what a deploy is like is another story's.
+const PACE: u64 = 60;
 /// Beyond an interval: the calls, the writes, and that all replicas know.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -55,8 +57,9 @@ pub async fn play(stage: &Stage, plan: Plan) -> anyhow::Result<Outcome> {
     let replicas = replicas::start(stage, store.addr, REPLICAS, &env).await?;
     let arns: Vec<_> = (0..plan.tasks).map(|nth| ecs.run(Task::new("prod", nth))).collect();
     let specs = arns.iter().zip(0..).map(|(arn, nth)| Spec::new(SERVICE, nth).task(arn));
-    let fleet = Fleet::start(specs, &addrs(&replicas), Duration::from_secs(u64::from(plan.tasks) / 300));
-    fleet.registered(8 * SOON).await?;
+    let spread = Duration::from_secs(u64::from(plan.tasks) / PACE);
+    let fleet = Fleet::start(specs, &addrs(&replicas), spread);
+    fleet.registered(spread + 8 * SOON).await?;
     replicas::agree(&replicas, SERVICE, arns.len(), 2 * SOON).await?;
 
     let began = Instant::now();
