@@ -140,6 +140,7 @@ mod tests {
     use ring::hmac;
 
     use super::*;
+    use crate::corpus::play;
 
     fn keys(text: &[(&str, u8)]) -> Keys {
         let one = |(id, byte): &(&str, u8)| format!("{id}:{}", URL_SAFE_NO_PAD.encode([*byte; 32]));
@@ -200,6 +201,22 @@ mod tests {
             }
         }
         assert_eq!(opened(&stages[3], tokens[0].reveal()), Opened::Bad);
+    }
+
+    #[test]
+    fn fuzz_lease() {
+        let keys = keys(&[("k1", 1)]);
+        play("lease", |json| {
+            let text = format!("{PREFIX}k1.{}", URL_SAFE_NO_PAD.encode(json));
+            let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]), text.as_bytes());
+            let (Opened::Good(lease) | Opened::Expired(lease, _)) =
+                opened(&keys, &format!("{text}.{}", URL_SAFE_NO_PAD.encode(tag)))
+            else {
+                return;
+            };
+            assert_eq!(verified(&keys, seal(&keys, &lease).unwrap().reveal()), Some(lease));
+        });
+        play("lease", |bytes| assert_eq!(opened(&keys, &String::from_utf8_lossy(bytes)), Opened::Bad));
     }
 
     #[test]

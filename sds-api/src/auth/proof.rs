@@ -77,6 +77,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::corpus::play;
 
     fn good() -> Value {
         json!({
@@ -188,6 +189,19 @@ mod tests {
         }
         assert!(is_one(good.as_bytes()) && is_one(SCHEME.as_bytes()) && is_one(b"SDS-AWS x"));
         assert!(!is_one(b"SDS-AWSx") && !is_one(b"Bearer x") && !is_one(b""));
+    }
+
+    #[test]
+    fn fuzz_proof() {
+        play("proof", |json| {
+            let Ok(proof) = read(format!("{SCHEME} {}", URL_SAFE_NO_PAD.encode(json)).as_bytes()) else { return };
+            let plain: Value = serde_json::from_slice(json).expect("we read what is no JSON");
+            assert_eq!(serde_json::to_value(&proof).unwrap(), plain);
+            for text in [&proof.access_key_id, &proof.date, &proof.session_token, &proof.signature] {
+                assert!(text.bytes().all(|b| b.is_ascii_graphic() && !b",;".contains(&b)), "{text:?}");
+            }
+        });
+        play("proof", |bytes| drop(read(bytes)));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //!
 //! - The order is not the SDKs', whose variables come first: what is to be proven is which task this is, and only the
 //!   endpoint knows. An EC2 instance's role is not asked for at all: it is the machine's, and no registry takes it for a task's.
-//! - A key is fetched anew from 5 min before its end. When that fails, the old one serves until then.
+//! - A key is fetched anew from 5 min before its end. When that fails, the old one serves until then. One that was refused is
+//!   not used again.
 //! - The full URI may lead only to the task itself, to ECS's and EKS's own addresses, or over https (as in the SDKs):
 //!   whoever can set a variable shall not have the token in the other one sent to them.
 //!
@@ -109,6 +110,11 @@ impl Credentials {
             (Err(why), None) => Err(format!("no credentials of the task's role: {why}")),
             (_, Some(old)) => Ok(old),
         }
+    }
+
+    /// Who knows better did not take the key: the next one is fetched.
+    pub fn doubt(&self) {
+        self.held().take();
     }
 
     async fn fetched(&self) -> Result<Key, String> {

@@ -132,12 +132,18 @@ impl Authorization {
 
     /// The registry did not take what was shown.
     pub fn refused(&self) {
-        self.change(|held| {
-            let Some(held) = held else { return };
-            if held.standing == Standing::Given {
-                tracing::info!("the registry does not take the token any more: the next call shows the task's role");
+        let Means::Role { credentials, .. } = &*self.0 else { return };
+        self.change(|held| match held {
+            Some(held) if held.standing != Standing::Refused => {
+                if held.standing == Standing::Given {
+                    tracing::info!(
+                        "the registry does not take the token any more: the next call shows the task's role"
+                    );
+                }
+                held.standing = Standing::Refused;
             }
-            held.standing = Standing::Refused;
+            // It was a proof: its key may have ended before its time.
+            _ => credentials.doubt(),
         });
     }
 

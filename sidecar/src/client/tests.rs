@@ -205,6 +205,24 @@ async fn while_aws_is_away_the_last_token_has_its_turn_again() {
 }
 
 #[tokio::test]
+async fn a_proof_that_was_refused_is_followed_by_one_with_a_new_key() {
+    let keys = |nth: usize, _: &_| {
+        let key = format!(r#""AccessKeyId":"ASIA{nth}","SecretAccessKey":"s","Token":"t""#);
+        say(200, &format!(r#"{{{key},"Expiration":"2099-01-01T00:00:00Z"}}"#))
+    };
+    let mut endpoint = StandIn::start(keys).await;
+    let url = format!("http://{}/", endpoint.address).parse().unwrap();
+    let source = Source::Endpoint(url, crate::aws::credentials::Token::None);
+    let registry = StandIn::start(|nth, _| if nth == 1 { say(401, "") } else { told() }).await;
+    let mut client = with_role(&registry, source);
+    // The second proof is refused.
+    for fetched in [1, 0, 1, 0] {
+        call_of(&mut client, REGISTER, 7, TASK).await;
+        assert_eq!(endpoint.rest().len(), fetched);
+    }
+}
+
+#[tokio::test]
 async fn a_static_token_goes_with_every_call() {
     let mut registry = StandIn::start(|_, _| say(401, "")).await;
     let bases = [format!("http://{}", registry.address).parse().unwrap()];

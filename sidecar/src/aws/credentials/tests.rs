@@ -55,6 +55,16 @@ async fn a_key_is_fetched_before_it_ends_and_kept_until_then() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_refused_is_not_used_again() {
+    let rule = |nth, _: &Heard| say(200, &document(nth, "2026-11-29T18:00:00Z"));
+    let (credentials, _server) = endpoint(Token::None, rule).await;
+    assert_eq!(id(&credentials, NOW).await.as_deref(), Ok("ASIA0"));
+    credentials.doubt();
+    assert_eq!(id(&credentials, NOW).await.as_deref(), Ok("ASIA1"));
+    assert_eq!(id(&credentials, NOW).await.as_deref(), Ok("ASIA1"));
+}
+
+#[tokio::test]
 async fn what_is_no_key_is_said_without_its_words() {
     for answer in [
         say(200, "<html>s3cret"),

@@ -1,6 +1,7 @@
 //! Answers, right and wrong.
 
 use super::*;
+use crate::corpus::play;
 
 const AWAY: Result<Caller, Unproven> = Err(Unproven::Away);
 
@@ -98,6 +99,20 @@ fn nothing_else_does() {
     };
     assert!(kind(Some("text/xml; charset=utf-8")) && kind(Some("application/xml")));
     assert!(!kind(None) && !kind(Some("application/json")) && !kind(Some("text/html")));
+}
+
+#[test]
+fn fuzz_sts() {
+    let raw = |status, body: &[u8]| judge(status, Some(&HeaderValue::from_static("text/xml")), body);
+    play("sts", |body| {
+        let Ok(caller) = raw(StatusCode::OK, body) else { return };
+        let text = str::from_utf8(body).expect("we read what is no text");
+        assert_eq!(text.matches("<GetCallerIdentityResult").count(), 1, "{text}");
+        assert!(!text.contains("<!DOCTYPE") && !text.contains("<!--") && !text.contains("<!ENTITY"), "{text}");
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b));
+        assert!(plain(&caller.role) && plain(&caller.session) && caller.account.len() == 12, "{caller:?}");
+    });
+    play("sts", |body| assert!(raw(StatusCode::FORBIDDEN, body).is_err()));
 }
 
 #[test]
