@@ -9,9 +9,9 @@
 //! Nothing here was tried against AWS itself; the names and shapes are its SDK's.
 
 mod absent;
-mod arn;
 mod bucket;
 mod calls;
+mod clusters;
 mod queue;
 mod recent;
 mod share;
@@ -26,13 +26,13 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use sds_types::command::Misconfigured;
+use sds_types::{TaskArnParts, command::Misconfigured};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout_at},
 };
 
-pub use arn::{Cluster, Clusters, TaskName};
+pub use clusters::{Cluster, Clusters};
 pub use task::Task;
 #[cfg(test)]
 pub use task::{Container, HostPort};
@@ -164,9 +164,9 @@ impl Ecs {
 
     fn learn(&self, answer: Option<&Answer>) {
         if let (None, Some(Answer::Task(task))) = (self.account(), answer)
-            && let Some(name) = TaskName::parse(&task.arn)
+            && let Some(name) = TaskArnParts::parse(&task.arn)
         {
-            let _ = self.account.set(name.account.to_owned());
+            let _ = self.account.set(name.arn.account.to_owned());
         }
     }
 
@@ -177,7 +177,7 @@ impl Ecs {
         if let Some(no) = self.recent().no(arn, Instant::now()) {
             return Ok(no);
         }
-        let Some(name) = TaskName::parse(arn) else { return Ok(None) };
+        let Some(name) = TaskArnParts::parse(arn) else { return Ok(None) };
         let (waiting, said) = oneshot::channel();
         let lookup = Lookup { cluster: cluster.to_owned(), id: name.id.to_owned(), deadline, waiting };
         let answer = match self.ask(Ask::Lookup(lookup), said, deadline).await?.get(name.id) {
@@ -192,7 +192,7 @@ impl Ecs {
     /// Many tasks of a cluster, for a loop: a call for each hundred of them. One of which ECS says nothing is left out of the
     /// answer, and so is what is no task's ARN.
     pub async fn tasks(&self, cluster: &str, arns: &[&str]) -> Result<HashMap<String, Answer>, EcsError> {
-        let named: Vec<_> = arns.iter().filter_map(|arn| Some((*arn, TaskName::parse(arn)?.id))).collect();
+        let named: Vec<_> = arns.iter().filter_map(|arn| Some((*arn, TaskArnParts::parse(arn)?.id))).collect();
         let mut answers = HashMap::new();
         for some in named.chunks(TASKS) {
             let ids = some.iter().map(|(_, id)| (*id).to_owned()).collect();

@@ -14,10 +14,11 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
+use sds_types::TaskArnParts;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
-    Answer, Cluster, Clusters, Ecs, TaskName,
+    Answer, Cluster, Clusters, Ecs,
     absent::Absent,
     share::is_mine,
     unregistered::Looks,
@@ -167,9 +168,10 @@ impl Watch {
 
     /// The cluster of a task that is asked about.
     fn ours(&self, task: &str) -> Option<&Cluster> {
-        let name = TaskName::parse(task)?;
+        let name = TaskArnParts::parse(task)?;
         let cluster = self.clusters.of(name)?;
-        let here = name.region == self.ecs.region() && self.ecs.account().is_none_or(|account| account == name.account);
+        let here = name.arn.region == self.ecs.region()
+            && self.ecs.account().is_none_or(|account| account == name.arn.account);
         (cluster.home.is_some() || here).then_some(cluster)
     }
 
@@ -181,9 +183,9 @@ impl Watch {
             }
             // Whose account it is that answers is known by its first task; until then another's task would be missing, too.
             Answer::Missing => {
-                let at_home = TaskName::parse(task).is_some_and(|name| {
+                let at_home = TaskArnParts::parse(task).is_some_and(|name| {
                     let home = self.clusters.of(name).is_some_and(|cluster| cluster.home.is_some());
-                    home || self.ecs.account().is_some_and(|account| account == name.account)
+                    home || self.ecs.account().is_some_and(|account| account == name.arn.account)
                 });
                 let believed = at_home && self.absent().missing(task, Instant::now());
                 if believed { Word::Stopped } else { Word::Nothing }

@@ -6,6 +6,7 @@
 //! registry's dependencies.
 
 mod address;
+mod arn;
 #[cfg(feature = "command")]
 pub mod command;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod v1;
 mod weight;
 
 pub use address::Endpoint;
+pub use arn::{EcsArn, TaskArnParts};
 pub use error::{ErrorBody, Invalid, Sequence};
 pub use labels::{InstanceId, Label, Locality, Revision, Tags, TaskArn};
 pub use native::{Health, Registered, Registration};

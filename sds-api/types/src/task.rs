@@ -3,9 +3,9 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Invalid, proof::Region, shown};
+use crate::{Invalid, TaskArnParts, proof::Region, shown};
 
-/// `arn:aws:ecs:<region>:<account>:task/<cluster>/<id>`. The short form of before 2021, without the cluster, tells too little.
+/// `arn:aws:ecs:<region>:<account>:task/<cluster>/<id>`. In a region that this release knows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TaskName {
     region: Region,
@@ -36,24 +36,10 @@ impl TaskName {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let [arn, partition, service, region, account, resource] = split(text)?;
-        let region = Region::named(region)?;
-        let (cluster, id) = resource.strip_prefix("task/")?.split_once('/')?;
-        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-        let is_name = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
-        // Older ones are UUIDs.
-        let is_id = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-        let fits = (arn, service, partition) == ("arn", "ecs", region.partition())
-            && (account.len() == 12 && digits(account))
-            && ((1..=255).contains(&cluster.len()) && is_name(cluster))
-            && (matches!(id.len(), 32 | 36) && is_id(id));
-        fits.then(|| Self { region, account: account.to_owned(), cluster: cluster.to_owned(), id: id.to_owned() })
+        let TaskArnParts { arn, cluster, id } = TaskArnParts::parse(text)?;
+        let region = Region::named(arn.region).filter(|region| region.partition() == arn.partition)?;
+        Some(Self { region, account: arn.account.to_owned(), cluster: cluster.to_owned(), id: id.to_owned() })
     }
-}
-
-fn split(text: &str) -> Option<[&str; 6]> {
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    parts.try_into().ok()
 }
 
 impl FromStr for TaskName {
