@@ -144,7 +144,8 @@ fn routes(app: Arc<App>, here: Listener) -> Router {
 fn requests(site: &Site<'_>) -> Router<Arc<App>> {
     let polls = |methods| site.only(&[Main], methods);
     let writes = |methods| site.only(&[Write], site.certified(methods));
-    let siblings = |methods| site.only(&[Write], methods);
+    // At the same place, and not by certificate: siblings read, and EventBridge has a token and no certificate.
+    let machines = |methods| site.only(&[Write], methods);
     let operators = |methods| site.only(&[Admin], methods);
     // Whoever is called at night has one address at hand, that of the operators, and begins with these; and whoever polls
     // may see why a host is missing.
@@ -173,10 +174,10 @@ fn requests(site: &Site<'_>) -> Router<Arc<App>> {
             "/v1/services/{service}/instances/{host}/drain",
             writes(post(native::drain)).merge(receipts(get(drain::get))),
         )
-        .route("/v1/snapshot", siblings(get(snapshot::get)))
+        .route("/v1/snapshot", machines(get(snapshot::get)))
         .route("/v1/clients", operators(get(clients::get)))
         .route("/v1/events", operators(get(events::get)))
-        .route("/v1/ecs/events", writes(post(ecs::events)))
+        .route("/v1/ecs/events", machines(post(ecs::events)))
         .route("/v2/discovery:endpoints", polls(post(eds::v2)))
         .route("/v3/discovery:endpoints", polls(post(eds::v3)))
         .route("/metrics", operators(get(admin::metrics)))

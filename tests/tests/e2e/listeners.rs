@@ -119,6 +119,8 @@ fn each_listener_serves_its_own() {
                 ensure!(apart.ask(at, "GET", path, "").await?.status == 200, "{path} at {name}");
             }
             ensure!(apart.ask(at, "GET", "/no/such/route", "").await?.status == 404);
+            let event = apart.ask(at, "POST", "/v1/ecs/events", "{}").await?.status;
+            ensure!(event == if at == WRITE { 404 } else { 421 }, "{event} at {name}, where ECS is not asked");
             ensure!(apart.ask(at, "PATCH", "/v1/services", "").await?.status == 405);
             let stream = Sotw::aggregated(&connect(apart.addrs[at]).await?).await;
             match stream {

@@ -277,6 +277,9 @@ fn registrations_need_a_certificate_and_reads_do_not() {
         for path in ["/v1/registration/old", "/v1/services", "/v1/snapshot", "/metrics", "/readyz"] {
             without.ask("GET", path, "").await?.expect(200)?;
         }
+        // EventBridge has a token and no certificate.
+        let told = without.ask("POST", "/v1/ecs/events", "{}").await?.expect(404)?.text();
+        ensure!(told.contains("SDS_ECS_CLUSTERS"), "{told}");
         // TLS 1.3 lets a client go on before it is judged.
         let put = registration((1, 4), json!({})).to_string();
         let judged = async {
