@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use e2e::{
     api::{Api, native_path, registration},
     app::App,
+    aws::ecs::{Ecs, task::Task},
     canary,
     http::Answer,
     programs::Programs,
@@ -385,6 +386,27 @@ fn each_write_is_one_event_and_one_line() {
         ensure!(written.count() == expected.len(), "{}", lines.join("\n"));
         let plain = api.get("/v1/events?service=web").await?.expect(200)?.text();
         ensure!(!plain.contains("written"), "who does not ask for the audit gets it: {plain}");
+        Ok(())
+    });
+}
+
+#[test]
+fn ecs_events_are_taken_from_a_token_that_delivers_them() {
+    play("ecs_events_are_taken_from_a_token_that_delivers_them", async |stage| {
+        let [[good, good_hash], [other, other_hash]] = [token(&stage.programs).await?, token(&stage.programs).await?];
+        let delivers = format!("[[tokens]]\nname = 'bus'\nsha256 = ['{good_hash}']\nevents = true\n");
+        let policy = format!("{delivers}{}{}", central(&[&other_hash]), rule("token", false));
+        let ecs = Ecs::start().await?;
+        let api = start(stage, &policy, &ecs.env("prod")).await?;
+        let event = Task::new("prod", 0).event().to_string();
+        let deliver = async |token: Option<&str>| say(&api, token, Method::POST, "/v1/ecs/events", &event).await;
+        deliver(Some(&other)).await?.expect(403)?;
+        deliver(Some("nobody's")).await?.expect(401)?;
+        let taken = deliver(Some(&good)).await?.expect(200)?.json()?;
+        ensure!(taken == json!({"outcome": "taken", "changed": 0}), "{taken}");
+        say(&api, Some(&good), Method::PUT, &native_path("web", AT), &registration((1, 1), json!({})).to_string())
+            .await?
+            .expect(403)?;
         Ok(())
     });
 }
