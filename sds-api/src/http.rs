@@ -46,7 +46,7 @@ use http::{HeaderName, HeaderValue, Method, Request, header};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-pub use admit::Names;
+pub use admit::Admission;
 pub use peer::{Peer, poller};
 pub use rate::Rates;
 
@@ -80,8 +80,8 @@ pub struct App {
     pub drains: Drains,
     /// How often a peer may ask.
     pub rates: Rates,
-    /// And who is known by name.
-    pub names: Names,
+    /// And who is known otherwise.
+    pub admission: Admission,
     /// Who may write what.
     pub auth: Auth,
     /// Which addresses may be registered.

@@ -222,7 +222,7 @@ impl Server {
             drains,
             metrics: metrics.clone(),
             rates: http::Rates::new(config.rate_writes, config.rate_reads),
-            names: http::Names::default(),
+            admission: http::Admission::default(),
             auth,
             addresses,
             env,

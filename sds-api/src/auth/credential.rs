@@ -31,6 +31,11 @@ impl Shown {
         Self(headers.get_all(header::AUTHORIZATION).iter().take(2).cloned().collect())
     }
 
+    /// Whether it is a task's proof, right or wrong.
+    pub fn is_proof(&self) -> bool {
+        matches!(self.credential(), Credential::Proof(_))
+    }
+
     /// Reads it.
     pub fn credential(&self) -> Credential<'_> {
         let text = match &self.0[..] {

@@ -1,11 +1,15 @@
 //! Who comes in to write: asked of the guard, then held to a rate. Who speaks through a proxy that hides its clients has no
-//! rate as a peer, so it gets one by its name, for each address that it speaks of.
+//! rate as a peer, so it gets one by its name, for each address that it speaks of. Proofs have a rate besides, because each may
+//! make a call of AWS, of which few run at once.
 
 use std::hash::{BuildHasher as _, RandomState};
 
 use sds_types::{ServiceName, TaskArn};
 
-use super::{App, rate::Kind};
+use super::{
+    App,
+    rate::{Kind, Rates},
+};
 use crate::{
     auth::{Admitted, Claim, Claimed, Denied, Lease, Shown},
     error::ApiError,
@@ -14,9 +18,22 @@ use crate::{
     registry::Registry,
 };
 
-/// Names that have a rate of their own.
-#[derive(Debug, Default)]
-pub struct Names(RandomState);
+/// Proofs a second that one peer may show, twice as many at once: a machine that starts a hundred tasks is let in, and whoever
+/// makes them up leaves room for others.
+const PROOFS: u32 = 50;
+
+/// The rates that are not those of peers.
+#[derive(Debug)]
+pub struct Admission {
+    names: RandomState,
+    proofs: Rates,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { names: RandomState::new(), proofs: Rates::new(PROOFS, 0) }
+    }
+}
 
 impl App {
     /// The registry in the name of somebody who may write `key`, without saying more of it.
@@ -40,14 +57,19 @@ impl App {
 
     /// The registry in the name of who claims to be this.
     pub async fn admit(&self, shown: &Shown, claim: Claim<'_>) -> Result<(Registry, Option<Lease>), ApiError> {
+        let (peer, kind) = (Peer::asking(), Kind::Write);
+        let limited = || {
+            self.metrics.rate_limited(kind.name());
+            Err(ApiError::TooManyRequests)
+        };
+        if shown.is_proof() && peer.is_some_and(|peer| !self.admission.proofs.take(kind, peer)) {
+            return limited();
+        }
         let Admitted { by, lease } = self.auth.register(shown, claim).await?;
-        let hidden = Peer::asking().is_some_and(|peer| peer.hidden);
-        if hidden && by.is_known() {
-            let name = self.names.0.hash_one((&by.who, claim.ip));
-            if !self.rates.take_named(Kind::Write, name) {
-                self.metrics.rate_limited(Kind::Write.name());
-                return Err(ApiError::TooManyRequests);
-            }
+        let hidden = peer.is_some_and(|peer| peer.hidden);
+        let name = || self.admission.names.hash_one((&by.who, claim.ip));
+        if hidden && by.is_known() && !self.rates.take_named(kind, name()) {
+            return limited();
         }
         Ok((self.registry.by(by), lease))
     }
