@@ -64,7 +64,7 @@ pub struct Config {
     /// Address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, env = "SDS_LISTEN", value_parser = ip_port, value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
-    /// cookpad/sds's name: a port on all addresses; needs SDS_ALLOW_OPEN_WRITES=true
+    /// cookpad/sds's name: a port on all addresses; needs SDS_POLICY or SDS_ALLOW_OPEN_WRITES=true
     #[arg(long, env = "PORT", value_name = "N")]
     pub port: Option<u16>,
     /// Accept registrations from anybody who reaches an address that is not loopback
@@ -354,6 +354,8 @@ mod tests {
             (&["--fail-open", "yes"], "SDS_FAIL_OPEN"),
             (&["--audience", "a b"], "SDS_AUDIENCE"),
             (&["--audience", "sds"], "SDS_TOKEN_KEYS"),
+            (&["--aws-endpoint-url-sts", "127.0.0.1:1"], "AWS_ENDPOINT_URL_STS"),
+            (&["--audience", "sds", "--token-keys", "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"], "SDS_POLICY"),
             (&["--token-keys", "k:short"], "SDS_TOKEN_KEYS"),
             (&["--token-ttl", "1s"], "SDS_TOKEN_TTL"),
             (&["--cidrs", "10.0.0.0/33"], "SDS_CIDRS"),

@@ -12,6 +12,7 @@ mod crowd;
 mod descriptors;
 mod prefixed;
 mod proxy;
+mod remainder;
 mod taken;
 mod watch;
 
@@ -198,13 +199,16 @@ where
         hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let (http, activity) = (http.clone(), activity.clone());
             // Streams end with their connection, before it is cut; polls need not know.
-            let leaving = request.uri().path().starts_with(xds::PREFIX).then(|| Leaving(leaving.clone()));
+            let is_stream = request.uri().path().starts_with(xds::PREFIX);
+            let leaving = is_stream.then(|| Leaving(leaving.clone()));
             async move {
                 let (in_flight, last) = activity.request_begins(request.version());
                 if let Some(leaving) = leaving {
                     request.extensions_mut().insert(leaving);
                 }
-                let mut response = http.answer(request.map(Body::new), peer, last).await;
+                let keeps = activity.is_http2() && !is_stream;
+                let body = if keeps { remainder::kept } else { Body::new };
+                let mut response = http.answer(request.map(body), peer, last).await;
                 if activity.is_http2() {
                     response = response.map(|body| Taken::watch(body, &activity, in_flight));
                 }

@@ -13,13 +13,15 @@ use sds_types::command::Misconfigured;
 /// Things to do instead of serving.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Tool {
-    /// Make secrets
+    /// Make secrets: new, key
+    #[command(arg_required_else_help = true)]
     Token {
         /// What for.
         #[command(subcommand)]
         what: Secret,
     },
-    /// Look at a policy before the registry does
+    /// Look at a policy before the registry does: check
+    #[command(arg_required_else_help = true)]
     Policy {
         /// What.
         #[command(subcommand)]
@@ -39,7 +41,8 @@ pub enum Secret {
 /// What can be asked of a policy.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Look {
-    /// Whether it can be read
+    /// What is in it, and whether a registry would read it; exit 64 if not
+    #[command(arg_required_else_help = true)]
     Check {
         /// The file
         file: Source,
@@ -57,7 +60,7 @@ pub fn run(tool: &Tool) -> ExitCode {
             keys::fresh().map_err(|error| Misconfigured::new("token", error.to_string()))
         }
         Tool::Policy { what: Look::Check { file } } => {
-            check(file).map(|()| "good".to_owned()).map_err(|reason| Misconfigured::new("policy", reason))
+            check(file).map_err(|reason| Misconfigured::new("policy", reason))
         }
     };
     match said {

@@ -103,9 +103,16 @@ pub fn task_may(policy: &Policy, task: TaskFacts<'_>, deed: Deed<'_>) -> Result<
 /// Whether the address is the sender's.
 pub fn is_own(ip: IpAddr, peer: Option<Peer>) -> Result<(), String> {
     match peer {
-        Some(peer) if peer.hidden => Err("the request comes through a proxy that does not name its sender".into()),
+        Some(peer) if peer.hidden => {
+            Err("the request comes through a proxy that does not name its sender (PROXY protocol v2)".into())
+        }
         Some(peer) if peer.addr.ip().to_canonical() == ip.to_canonical() => Ok(()),
-        Some(peer) => Err(format!("it registers its own address, {}, and not {ip}", peer.addr.ip().to_canonical())),
+        Some(peer) => {
+            let own = peer.addr.ip().to_canonical();
+            Err(format!(
+                "it registers its own address, {own}, and not {ip} (behind a proxy: SDS_TRUSTED_PROXIES, or on_behalf)"
+            ))
+        }
         None => Err("the sender is unknown".into()),
     }
 }

@@ -1,6 +1,10 @@
 //! What handlers ask before they write: who is this, and may they? Facts are fetched here, `decide` judges them.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use sds_types::{Secret, ServiceName};
@@ -31,10 +35,21 @@ pub struct Auth {
 pub struct Claim<'a> {
     /// The service.
     pub service: &'a ServiceName,
-    /// The address; its port is unknown in one of the old dialects.
+    /// The address.
     pub ip: IpAddr,
+    /// Unknown in one of the old dialects.
+    pub port: Option<u16>,
     /// All of it, as only sidecars say it.
     pub whole: Option<Claimed<'a>>,
+}
+
+impl std::fmt::Display for Claim<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}/{}", self.service, SocketAddr::new(self.ip, port)),
+            None => write!(f, "{}/{}", self.service, self.ip),
+        }
+    }
 }
 
 /// Who was let in.
@@ -68,6 +83,9 @@ impl Auth {
     ) -> Result<Self, String> {
         let terms = Terms { open, aws: attester.is_some() };
         let policy = source.as_ref().map_or_else(|| Ok(Policy::open()), |source| load::load(source, terms))?;
+        if source.is_some() {
+            tracing::info!(policy = policy.summary(), "who may write");
+        }
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let is_without_policy = source.is_none();
         if let Some(source) = source {
@@ -85,7 +103,7 @@ impl Auth {
             return Ok(By::anybody(address(peer)).into());
         }
         let judged = self.judge(&policy, shown, claim, peer).await;
-        self.enforce(guarded, judged, &format!("{}/{}", claim.service, claim.ip), peer)
+        self.enforce(guarded, judged, &claim.to_string(), peer)
     }
 
     async fn judge(
@@ -103,7 +121,12 @@ impl Auth {
             }
             Credential::Bearer(token) => return self.by_token(policy, token, deed, peer).map(Admitted::from),
             Credential::Proof(header) => attester()?.by_proof(policy, header, claim.whole, peer).await?,
-            Credential::None => return Err(Denied::Missing("a token, or a task's proof of its role")),
+            Credential::None if policy.guards(claim.service.as_str()).mode == Mode::Aws => {
+                return Err(Denied::Missing(
+                    "the proof of an ECS task's role, as a sidecar with SDS_API_AUDIENCE shows it",
+                ));
+            }
+            Credential::None => return Err(Denied::Missing("a token, as Bearer; a sidecar's is SDS_API_TOKEN")),
             Credential::Unreadable => return Err(Denied::Unproven("it is neither Bearer nor SDS-AWS")),
         };
         task.facts(|facts| task_may(policy, facts, deed))?;
@@ -178,7 +201,7 @@ impl Auth {
             let enforced = !guarded.observe;
             tracing::warn!(what, from = from.map(tracing::field::display), enforced, reason = %denied, "a write that the policy refuses");
         }
-        if guarded.observe { Ok(By::anybody(from).into()) } else { Err(denied) }
+        if guarded.observe { Ok(By::observed(from).into()) } else { Err(denied) }
     }
 }
 

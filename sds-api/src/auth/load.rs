@@ -45,9 +45,11 @@ pub fn load(source: &Source, terms: Terms) -> Result<Policy, String> {
     judge(&read(source)?, terms)
 }
 
-/// Whether a policy can be read at all.
-pub fn check(source: &Source) -> Result<(), String> {
-    Policy::parse(&read(source)?).map(drop)
+/// What is in a policy, and what it needs of the server.
+pub fn check(source: &Source) -> Result<String, String> {
+    let policy = parse(&read(source)?)?;
+    let aws = if policy.asks_aws() { "; needs SDS_AUDIENCE and SDS_TOKEN_KEYS" } else { "" };
+    Ok(format!("good: {}{aws}", policy.summary()))
 }
 
 fn read(source: &Source) -> Result<String, String> {
@@ -62,12 +64,19 @@ fn read(source: &Source) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn judge(text: &str, terms: Terms) -> Result<Policy, String> {
+fn parse(text: &str) -> Result<Policy, String> {
     let policy = Policy::parse(text)?;
+    if policy.is_empty() { Err("there is nothing in it".into()) } else { Ok(policy) }
+}
+
+fn judge(text: &str, terms: Terms) -> Result<Policy, String> {
+    let policy = parse(text)?;
     if policy.is_open() && !terms.open {
-        return Err("it leaves services open (mode off, or observe) where others than this machine can write; \
-                    set SDS_ALLOW_OPEN_WRITES=true if the network alone decides who may register those"
-            .into());
+        return Err(format!(
+            "it leaves services open (mode off, or observe) where others than this machine can write; set \
+             SDS_ALLOW_OPEN_WRITES=true if the network alone decides who may register those, or SDS_TLS_CLIENT_CA ({})",
+            policy.summary()
+        ));
     }
     if policy.asks_aws() && !terms.aws {
         return Err("it asks tasks for their role, which needs SDS_AUDIENCE and SDS_TOKEN_KEYS".into());
@@ -95,14 +104,14 @@ pub async fn watch(source: Source, terms: Terms, policy: Arc<ArcSwap<Policy>>, m
             Ok(new) => {
                 metrics.bad.set(0);
                 if **policy.load() != new {
-                    tracing::info!("the policy was changed");
+                    tracing::info!(policy = new.summary(), "the policy was changed");
                     metrics.loaded.set(seconds());
                     policy.store(Arc::new(new));
                 }
             }
             Err(reason) => {
                 metrics.bad.set(1);
-                tracing::error!(reason, "the policy's file is bad, the last good policy stays");
+                tracing::error!(reason, "the policy's file is not taken, the last good policy stays");
             }
         }
         last = Some(read);
@@ -129,7 +138,8 @@ mod tests {
             (observed, strict, false),
             (aws, strict, false),
             (aws, Terms { open: false, aws: true }, true),
-            ("", strict, true),
+            ("", strict, false),
+            ("[[services]]\nnames = ['*']\nmode = 'token'", strict, true),
         ] {
             assert_eq!(judge(text, terms).is_ok(), ok, "{text}");
         }

@@ -213,6 +213,20 @@ impl Policy {
         Ok(Self { services, otherwise: Guarded { mode: Mode::Token, observe: false }, tokens, tasks })
     }
 
+    /// Whether it says nothing at all, as a file does that is being written.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty() && self.tokens.is_empty() && self.tasks.is_empty()
+    }
+
+    /// What is in it, and the names of services that it leaves open.
+    pub fn summary(&self) -> String {
+        let open = self.services.iter().filter(|(_, guarded)| guarded.mode == Mode::Off || guarded.observe);
+        let open: Vec<_> = open.map(|(name, _)| name.to_string()).collect();
+        let open = if open.is_empty() { String::new() } else { format!("; open: {}", open.join(", ")) };
+        let (services, tokens, tasks) = (self.services.len(), self.tokens.len(), self.tasks.len());
+        format!("{services} names of services, {tokens} tokens, {tasks} roles{open}")
+    }
+
     /// How a service is guarded.
     pub fn guards(&self, service: &str) -> Guarded {
         self.services.iter().find(|(name, _)| name.matches(service)).map_or(self.otherwise, |(_, guarded)| *guarded)
@@ -231,6 +245,10 @@ impl Policy {
 
     /// Whose token it is.
     pub fn token(&self, token: &str) -> Option<Arc<TokenGrant>> {
+        // A word that somebody made up is in some list of hashes.
+        if !token.starts_with(PREFIX) {
+            return None;
+        }
         let hash = Hash::of(token);
         self.tokens.iter().find(|grant| grant.hashes.iter().any(|known| known.is(&hash))).cloned()
     }

@@ -101,8 +101,8 @@ impl Sts {
         let (status, answer) = match self.answer(request).await {
             Ok(answered) => answered,
             Err(cause) => {
-                tracing::warn!(cause, region, "STS cannot be asked who a task is");
-                pending.failed();
+                tracing::debug!(cause, region, "STS cannot be asked who a task is");
+                pending.failed(&cause);
                 return Err(Unproven::Away);
             }
         };
@@ -111,7 +111,7 @@ impl Sts {
             Ok(_) => {}
             Err(Unproven::Refused(reason)) => tracing::info!(status = status.as_u16(), reason, "STS refused a proof"),
             Err(Unproven::Away) => {
-                tracing::warn!(status = status.as_u16(), region, "STS answers with nothing that tells who a task is")
+                tracing::debug!(status = status.as_u16(), region, "STS answers with nothing that tells who a task is")
             }
         }
         answer

@@ -27,7 +27,7 @@ pub struct Auth {
     /// Where STS is in the place of the region's own host, as a VPC endpoint is
     #[arg(long, env = "AWS_ENDPOINT_URL_STS", value_name = "URL")]
     pub aws_endpoint_url_sts: Option<http::Uri>,
-    /// Token that siblings are shown when they are asked for a snapshot; their policy lets it fetch one
+    /// Token shown to siblings when a snapshot is fetched from them; `snapshot = true` in their policy lets it
     #[arg(long, env = "SDS_PEERS_TOKEN", value_name = "TOKEN")]
     pub peers_token: Option<Secret>,
 }
@@ -41,6 +41,16 @@ impl Auth {
                 None => ("SDS_TOKEN_KEYS", "SDS_AUDIENCE"),
             };
             return Err(Misconfigured::new(unset, format!("is required with {set}: both let tasks prove their role")));
+        }
+        let web = |uri: &http::Uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https"));
+        if self.aws_endpoint_url_sts.as_ref().is_some_and(|uri| !web(uri)) {
+            return Err(Misconfigured::new("AWS_ENDPOINT_URL_STS", "is not http://host or https://host"));
+        }
+        if self.audience.is_some() && self.policy.is_none() {
+            return Err(Misconfigured::new(
+                "SDS_POLICY",
+                "is required with SDS_AUDIENCE: it says which roles may register",
+            ));
         }
         if self.token_ttl < lease {
             let reason = format!("{:?} is shorter than SDS_LEASE: a heartbeat may be lost", self.token_ttl);

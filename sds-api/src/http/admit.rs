@@ -38,7 +38,8 @@ impl Default for Admission {
 impl App {
     /// The registry in the name of somebody who may write `key`, without saying more of it.
     pub async fn registrant(&self, shown: &Shown, key: &Key) -> Result<Registry, ApiError> {
-        let claim = Claim { service: &key.service, ip: key.endpoint.ip(), whole: None };
+        let (ip, port) = (key.endpoint.ip(), Some(key.endpoint.port()));
+        let claim = Claim { service: &key.service, ip, port, whole: None };
         Ok(self.admit(shown, claim).await?.0)
     }
 
@@ -52,7 +53,7 @@ impl App {
     ) -> Result<(Registry, Option<Lease>), ApiError> {
         let Key { service, endpoint } = key;
         let whole = Some(Claimed { service, endpoint: *endpoint, incarnation, task });
-        self.admit(shown, Claim { service, ip: endpoint.ip(), whole }).await
+        self.admit(shown, Claim { service, ip: endpoint.ip(), port: Some(endpoint.port()), whole }).await
     }
 
     /// The registry in the name of who claims to be this.

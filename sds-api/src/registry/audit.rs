@@ -40,13 +40,19 @@ impl By {
         Self::named(ANYBODY, from)
     }
 
+    /// Whoever it is, whom the policy would refuse if it were not only observed.
+    pub fn observed(from: Option<IpAddr>) -> Self {
+        Self::named(OBSERVED, from)
+    }
+
     /// Whether it is known who.
     pub fn is_known(&self) -> bool {
-        &*self.who != ANYBODY
+        ![ANYBODY, OBSERVED].contains(&&*self.who)
     }
 }
 
 const ANYBODY: &str = "anybody";
+const OBSERVED: &str = "anybody, whom the policy would refuse";
 
 impl Registry {
     /// The registry in the name of who asks.

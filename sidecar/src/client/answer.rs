@@ -46,6 +46,10 @@ fn judge(call: Call, status: StatusCode, body: &[u8], retry_after: Option<Durati
         }
         404 if matches!(call, Call::Deregister(_)) && error.is_some() => Answer::Done(None),
         409 if let Some(current) = current => Answer::Superseded(current),
+        // Nobody was let in, so nothing was stored.
+        503 if error.as_ref().is_some_and(|error| error.id == "IdentityUnavailable") => {
+            Answer::Failed { reason: reason(), doubt: false, retry_after }
+        }
         500..=599 => Answer::Failed { reason: reason(), doubt: true, retry_after },
         // Credentials can be renewed, and the others ask for patience.
         401 | 408 | 409 | 425 | 429 => Answer::Failed { reason: reason(), doubt: false, retry_after },
@@ -86,6 +90,9 @@ mod tests {
             let text = format!("{answer:?}");
             assert!(text.starts_with(expected), "{status} {body}: {text}");
         }
+        let away = r#"{"id":"IdentityUnavailable","reason":"STS does not answer"}"#;
+        let answer = judge(register, StatusCode::SERVICE_UNAVAILABLE, away.as_bytes(), None);
+        assert!(matches!(answer, Answer::Failed { doubt: false, .. }), "{answer:?}");
         for (status, stored) in [(500, true), (503, true), (504, true), (429, false), (401, false), (408, false)] {
             let answer = judge(register, StatusCode::from_u16(status).unwrap(), b"", Some(Duration::MAX));
             let Answer::Failed { doubt, retry_after, .. } = answer else { panic!("{status}: {answer:?}") };

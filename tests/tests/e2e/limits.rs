@@ -185,6 +185,26 @@ const STREAMS: u16 = 3;
 const HEAD: u16 = 6;
 
 #[test]
+fn an_answer_before_the_body_is_not_lost() {
+    play("an_answer_before_the_body_is_not_lost", async |stage| {
+        let api = Api::start(stage, &[]).await?;
+        let mut client = H2::connect(api.addr, &[]).await?;
+        client.send(&Frame::request(flag::END_HEADERS, 1, "POST", "/no/such/route", &[])).await?;
+        // All of the answer is here before any of the body is sent.
+        while client.until(kind::DATA, SOON).await?.flags & flag::END_STREAM == 0 {}
+        client.send(&Frame::new(kind::DATA, flag::END_STREAM, 1, "{}")).await?;
+        client.send(&Frame::new(kind::PING, 0, 0, [7; 8])).await?;
+        loop {
+            let frame = client.next().await?.context("closed")?;
+            ensure!(frame.kind != kind::RST_STREAM, "the stream was reset: {frame:?}");
+            if frame.kind == kind::PING && frame.payload == [7; 8] {
+                return Ok(());
+            }
+        }
+    });
+}
+
+#[test]
 fn http2_has_its_limits() {
     play("http2_has_its_limits", async |stage| {
         let api = Api::start(stage, &[]).await?;

@@ -34,9 +34,9 @@ register = ['pay']
 
 fn policy() -> Policy {
     let names = ["own", "central", "sibling", "bus"];
-    let text = names
-        .iter()
-        .fold(POLICY.to_owned(), |text, name| text.replace(&format!("HASH-{name}"), &Hash::of(name).to_string()));
+    let text = names.iter().fold(POLICY.to_owned(), |text, name| {
+        text.replace(&format!("HASH-{name}"), &Hash::of(&format!("sds_token_{name}")).to_string())
+    });
     Policy::parse(&text).unwrap()
 }
 
@@ -46,7 +46,7 @@ fn peer(addr: &str, hidden: bool) -> Option<Peer> {
 
 fn may(token: &str, deed: Deed<'_>, peer: Option<Peer>) -> bool {
     let policy = policy();
-    token_may(&policy, &policy.token(token).unwrap(), deed, peer).is_ok()
+    token_may(&policy, &policy.token(&format!("sds_token_{token}")).unwrap(), deed, peer).is_ok()
 }
 
 fn at(service: &str, ip: &str) -> Deed<'static> {

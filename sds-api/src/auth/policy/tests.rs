@@ -2,7 +2,8 @@
 
 use super::*;
 
-const HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+/// Of `sds_token_abc`.
+const HASH: &str = "864f4e7b0f579e860301703eb601381bc16d0cf61eed931a964dd8f8e40e36ff";
 
 fn policy(text: &str) -> Policy {
     Policy::parse(text).unwrap()
@@ -40,11 +41,18 @@ fn json_and_toml_say_the_same() {
 
 #[test]
 fn tokens_are_known_by_their_hash_and_two_of_one_live() {
-    let other = Hash::of("other").to_string();
+    let other = Hash::of("sds_token_other").to_string();
     let policy = policy(&format!("[[tokens]]\nname = 'ci'\nsha256 = ['{HASH}', '{other}']"));
-    for (token, known) in [("abc", true), ("other", true), ("abcd", false), ("", false), (HASH, false)] {
+    let known = [("sds_token_abc", true), ("sds_token_other", true)];
+    for (token, known) in known.into_iter().chain([("sds_token_abcd", false), ("", false), (HASH, false)]) {
         assert_eq!(policy.token(token).is_some_and(|grant| grant.name == "ci"), known, "{token}");
     }
+}
+
+#[test]
+fn a_password_is_no_token() {
+    let policy = policy(&format!("[[tokens]]\nname = 'ci'\nsha256 = ['{}']", Hash::of("foo")));
+    assert!(policy.token("foo").is_none());
 }
 
 #[test]

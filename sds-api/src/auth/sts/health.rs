@@ -40,26 +40,35 @@ impl Health {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is(&self, well: bool) {
+    fn is_well(&self) {
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            tracing::info!("STS answers again");
+        }
+    }
+
+    fn is_away(&self, cause: &str) {
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *since = if well { None } else { since.or_else(|| Some(Instant::now())) };
+        if since.is_none() {
+            *since = Some(Instant::now());
+            tracing::warn!(cause, "STS cannot be asked who tasks are: first registrations wait, all others go on");
+        }
     }
 }
 
 impl Pending<'_> {
     /// It failed on its way.
-    pub fn failed(mut self) {
+    pub fn failed(mut self, cause: &str) {
         self.settled = true;
-        self.health.is(false);
+        self.health.is_away(cause);
     }
 
     /// It was answered, and this is what the answer means.
     pub fn answered(mut self, status: StatusCode, meaning: &Result<Caller, Unproven>) {
         self.settled = true;
         match meaning {
-            Ok(_) | Err(Unproven::Refused(_)) => self.health.is(true),
+            Ok(_) | Err(Unproven::Refused(_)) => self.health.is_well(),
             Err(Unproven::Away) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {}
-            Err(Unproven::Away) => self.health.is(false),
+            Err(Unproven::Away) => self.health.is_away(&format!("it answers {status}")),
         }
     }
 }
@@ -67,7 +76,7 @@ impl Pending<'_> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if !self.settled && self.began.elapsed() >= SILENCE {
-            self.health.is(false);
+            self.health.is_away("it does not answer");
         }
     }
 }
@@ -107,7 +116,7 @@ mod tests {
         let since = health.failing_since();
         assert!(since.is_some());
         advance(SILENCE).await;
-        health.asks().failed();
+        health.asks().failed("x");
         assert_eq!(health.failing_since(), since, "since the first of them");
     }
 }

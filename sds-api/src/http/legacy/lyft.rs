@@ -65,7 +65,7 @@ fn ip(host: &str) -> Result<IpAddr, Invalid> {
 
 async fn deregister_host(app: &App, shown: &Shown, service: &str, host: &str) -> Result<(), ApiError> {
     let (service, ip) = (service.parse()?, ip(host)?);
-    let (registry, _) = app.admit(shown, Claim { service: &service, ip, whole: None }).await?;
+    let (registry, _) = app.admit(shown, Claim { service: &service, ip, port: None, whole: None }).await?;
     Ok(registry.legacy_deregister_ip(service, ip).await?)
 }
 
