@@ -99,6 +99,8 @@ impl Health {
     fn ended(&self, error: Option<&EcsError>, now: Instant) {
         let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match error {
+            // It was answered: that we may not ask is no reason to take anybody's word for longer.
+            Some(error) if error.kind == Trouble::Denied => tracing::error!(%error, "ECS does not let us ask"),
             Some(error) if failing.is_none() => {
                 *failing = Some(now);
                 tracing::warn!(%error, "ECS cannot be asked: what it said last stands");

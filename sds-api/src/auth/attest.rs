@@ -72,8 +72,8 @@ impl Task {
     pub fn facts<T>(&self, judge: impl FnOnce(TaskFacts<'_>) -> T) -> T {
         let Lease { task, attested, .. } = &self.lease;
         let role = role(task, &attested.role);
-        let Attested { cluster, family, group, .. } = attested;
-        judge(TaskFacts { role: &role, cluster, family, group })
+        let Attested { cluster, family, group, has_address, .. } = attested;
+        judge(TaskFacts { role: &role, cluster, family, group, has_address: *has_address })
     }
 
     /// Its name for people.
@@ -129,6 +129,11 @@ impl Attester {
         if claims.task.region().name() != self.ecs.region() {
             return Err(Denied::Unproven("the task is of another region than this registry"));
         }
+        let (cluster, service) = (claims.task.cluster(), claims.service.as_str());
+        if !policy.knows_place(cluster, service, claims.endpoint.ip()) {
+            let (who, at) = (format!("a task of {cluster}"), claims.endpoint);
+            return Err(Denied::Forbidden { who, why: format!("the policy lets none register {service} at {at}") });
+        }
         let caller = self.caller(&proof, &claims, deadline).await?;
         task::is_its_role(&caller, &claims).map_err(doubted(&caller))?;
         if !policy.knows_role(&role(&claims.task, &caller.role)) {
@@ -145,6 +150,7 @@ impl Attester {
             cluster: task.cluster_arn.clone(),
             family: task.family().to_owned(),
             group: task.group.clone(),
+            has_address: !task.addresses.is_empty(),
         };
         let Claims { service, endpoint, task, incarnation } = claims;
         let lease = Lease { service, endpoint, task, incarnation, issued: now, expires: now, attested };

@@ -33,6 +33,8 @@ pub struct Attested {
     pub family: String,
     /// The task's group: `service:<name>`, `family:<name>`.
     pub group: String,
+    /// Whether ECS told the task's own address.
+    pub has_address: bool,
 }
 
 /// What a token says.

@@ -1,15 +1,16 @@
 //! The policy's file: read at the start, and again when it changes. A bad one, or one that would open what must not be
 //! open, keeps the old one: a slip of the pen at night must neither let the world in nor lock the fleet out.
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{io::Read as _, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
 use super::policy::Policy;
 use crate::{clock::Timestamp, metrics::PolicyMetrics};
 
-/// How often the file is looked at. Its content counts, not its date: a mounted secret's may be anything.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often the file is looked at. Its content counts, not its date: a mounted secret's may be anything. What two looks find
+/// is taken: a file that is being written may be a policy at any line's end.
+const LOOK: Duration = Duration::from_secs(1);
 /// The longest policy.
 const LONGEST: u64 = 1024 * 1024;
 
@@ -57,11 +58,15 @@ fn read(source: &Source) -> Result<String, String> {
         Source::Text(text) => return Ok(text.clone()),
         Source::File(path) => path,
     };
-    let size = std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?.len();
-    if size > LONGEST {
-        return Err(format!("{}: longer than {LONGEST} bytes", path.display()));
+    let wrong = |reason: &dyn std::fmt::Display| format!("{}: {reason}", path.display());
+    // A pipe would be waited for.
+    if !std::fs::metadata(path).map_err(|error| wrong(&error))?.is_file() {
+        return Err(wrong(&"not a file"));
     }
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| wrong(&error))?;
+    let read = file.take(LONGEST + 1).read_to_string(&mut text).map_err(|error| wrong(&error))?;
+    if read as u64 > LONGEST { Err(wrong(&format!("longer than {LONGEST} bytes"))) } else { Ok(text) }
 }
 
 fn parse(text: &str) -> Result<Policy, String> {
@@ -90,14 +95,15 @@ pub async fn watch(source: Source, terms: Terms, policy: Arc<ArcSwap<Policy>>, m
     if matches!(source, Source::Text(_)) {
         return;
     }
-    let mut last = None;
+    let (mut last, mut settled) = (None, None);
     let mut every = tokio::time::interval(LOOK);
     loop {
         every.tick().await;
         let source = source.clone();
         let read = tokio::task::spawn_blocking(move || read(&source)).await;
         let read = read.unwrap_or_else(|_| Err("it cannot be read".into()));
-        if last.as_ref() == Some(&read) {
+        if last.as_ref() != Some(&read) || settled == last {
+            last = Some(read);
             continue;
         }
         match read.as_deref().map_err(Clone::clone).and_then(|text| judge(text, terms)) {
@@ -114,7 +120,7 @@ pub async fn watch(source: Source, terms: Terms, policy: Arc<ArcSwap<Policy>>, m
                 tracing::error!(reason, "the policy's file is not taken, the last good policy stays");
             }
         }
-        last = Some(read);
+        settled = Some(read);
     }
 }
 

@@ -114,6 +114,10 @@ struct Task {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     cidrs: Vec<IpNet>,
+    /// Whether tasks may register that have no address of their own (bridge and host mode), of which ECS does not tell where
+    /// they are: whoever has their credentials may then register his own host in `cidrs`, which are required
+    #[serde(default)]
+    host_address: bool,
 }
 
 /// What a static token may do.
@@ -142,6 +146,7 @@ struct TaskGrant {
     group: Option<Pattern>,
     register: Vec<Pattern>,
     cidrs: Vec<IpNet>,
+    host_address: bool,
 }
 
 /// What AWS says of a task.
@@ -155,6 +160,8 @@ pub struct TaskFacts<'a> {
     pub family: &'a str,
     /// Its group, as in `service:web`.
     pub group: &'a str,
+    /// Whether it has an address of its own, which ECS tells.
+    pub has_address: bool,
 }
 
 /// A policy, checked.
@@ -175,7 +182,7 @@ impl Policy {
 
     /// Reads one; text that begins with `{` is JSON, all else TOML. An error is one line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let one_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let one_line = |text: &str| without_tokens(text.lines().next().unwrap_or_default());
         let file: File = if text.trim_start().starts_with('{') {
             serde_json::from_str(text).map_err(|error| one_line(&error.to_string()))?
         } else {
@@ -258,6 +265,12 @@ impl Policy {
         self.tasks.iter().any(|task| task.role.matches(role))
     }
 
+    /// Whether tasks of a cluster may register `service` at `ip` with any role: asked before STS is.
+    pub fn knows_place(&self, cluster: &str, service: &str, ip: IpAddr) -> bool {
+        let fits = |task: &TaskGrant| task.is_in(cluster) && any(&task.register, service) && within(&task.cidrs, ip);
+        self.tasks.iter().any(fits)
+    }
+
     /// Whether a task may register `service` at `ip`.
     pub fn task_may(&self, task: TaskFacts<'_>, service: &str, ip: IpAddr) -> bool {
         self.tasks.iter().any(|grant| grant.is_of(task) && any(&grant.register, service) && within(&grant.cidrs, ip))
@@ -319,6 +332,9 @@ impl TaskGrant {
         if task.cluster.is_empty() || task.cluster.contains('*') {
             return Err(format!("{at}.cluster: the name or the ARN of one cluster"));
         }
+        if task.host_address && task.cidrs.is_empty() {
+            return Err(format!("{at}.cidrs: required with host_address, the networks of the machines"));
+        }
         Ok(Self {
             role,
             cluster: task.cluster,
@@ -326,17 +342,32 @@ impl TaskGrant {
             group: task.group.map(|text| pattern("group", text)).transpose()?,
             register: patterns(&format!("{at}.register"), task.register)?,
             cidrs: task.cidrs,
+            host_address: task.host_address,
         })
     }
 
-    fn is_of(&self, task: TaskFacts<'_>) -> bool {
-        let cluster = match self.cluster.contains(':') {
-            true => self.cluster == task.cluster,
-            false => task.cluster.rsplit('/').next() == Some(&self.cluster),
-        };
-        let fits = |pattern: &Option<Pattern>, name| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
-        cluster && self.role.matches(task.role) && fits(&self.family, task.family) && fits(&self.group, task.group)
+    /// By the name alone, which is all that is known before ECS has spoken.
+    fn is_in(&self, cluster: &str) -> bool {
+        self.cluster.rsplit('/').next() == cluster.rsplit('/').next()
     }
+
+    fn is_of(&self, task: TaskFacts<'_>) -> bool {
+        let cluster = if self.cluster.contains(':') { self.cluster == task.cluster } else { self.is_in(task.cluster) };
+        let fits = |pattern: &Option<Pattern>, name| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
+        (task.has_address || self.host_address)
+            && cluster
+            && self.role.matches(task.role)
+            && fits(&self.family, task.family)
+            && fits(&self.group, task.group)
+    }
+}
+
+/// A message of the parser repeats what it found, which may be a token that stands in the wrong place.
+fn without_tokens(message: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let mut parts = message.split(PREFIX);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + PREFIX + "***" + part.trim_start_matches(is_part))
 }
 
 /// `arn:aws:iam::123456789012:role/` and the beginning of a name.

@@ -42,6 +42,10 @@ impl Auth {
             };
             return Err(Misconfigured::new(unset, format!("is required with {set}: both let tasks prove their role")));
         }
+        let plain = |token: &Secret| token.reveal().bytes().all(|b| b.is_ascii_graphic());
+        if self.peers_token.as_ref().is_some_and(|token| !plain(token)) {
+            return Err(Misconfigured::new("SDS_PEERS_TOKEN", "is not one word of printable characters"));
+        }
         let web = |uri: &http::Uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https"));
         if self.aws_endpoint_url_sts.as_ref().is_some_and(|uri| !web(uri)) {
             return Err(Misconfigured::new("AWS_ENDPOINT_URL_STS", "is not http://host or https://host"));

@@ -33,6 +33,19 @@ use crate::{
 /// EventBridge's own limit of an event.
 const LIMIT: usize = 256 * 1024;
 
+/// Of a task (ECS's manual, "Task lifecycle"); of one that is none nothing is remembered.
+const STATES: [&str; 9] = [
+    "PROVISIONING",
+    "PENDING",
+    "ACTIVATING",
+    "RUNNING",
+    "DEACTIVATING",
+    "STOPPING",
+    "DEPROVISIONING",
+    "STOPPED",
+    "DELETED",
+];
+
 /// `POST /v1/ecs/events`.
 pub async fn events(State(app): Shared, request: Request<Body>) -> Result<Response, ApiError> {
     let by = app.auth.events(&Shown::by(request.headers()))?;
@@ -62,10 +75,14 @@ fn parse(body: &[u8]) -> Result<Change, ApiError> {
         Some(Value::String(text)) => Ok(text.clone()),
         _ => Err(wrong(field, "detail lacks it, or it is no string")),
     };
+    let state = |field| {
+        let state = text(field)?;
+        if STATES.contains(&state.as_str()) { Ok(state) } else { Err(wrong(field, "that is no state of a task")) }
+    };
     Ok(Change {
         task: text("taskArn")?,
-        last: text("lastStatus")?,
-        desired: text("desiredStatus")?,
+        last: state("lastStatus")?,
+        desired: state("desiredStatus")?,
         version: detail
             .get("version")
             .and_then(Value::as_i64)

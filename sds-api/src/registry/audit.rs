@@ -55,6 +55,11 @@ const ANYBODY: &str = "anybody";
 const OBSERVED: &str = "anybody, whom the policy would refuse";
 
 impl Registry {
+    /// Whether it is known in whose name.
+    pub fn is_known(&self) -> bool {
+        self.by.as_ref().is_some_and(By::is_known)
+    }
+
     /// The registry in the name of who asks.
     pub fn by(&self, by: By) -> Self {
         Self { by: Some(by), ..self.clone() }

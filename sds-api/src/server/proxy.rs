@@ -103,6 +103,8 @@ pub async fn introduce(
                 }
             }
             Start::Header(client) => {
+                // Nobody comes from loopback through a network: who is on this machine is not for a header to say.
+                let client = client.filter(|client| !client.ip().is_loopback() && !client.ip().is_unspecified());
                 return Ok((
                     Peer { addr: client.unwrap_or(addr), hidden: client.is_none(), certified: false },
                     Bytes::new(),

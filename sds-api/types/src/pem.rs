@@ -29,6 +29,10 @@ impl Pem {
         match self {
             Self::Text(text) => Ok(text.clone().into()),
             Self::File(path) => {
+                // A pipe would be waited for.
+                if !std::fs::metadata(path)?.is_file() {
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+                }
                 let mut content = Vec::new();
                 File::open(path)?.take(Self::LIMIT).read_to_end(&mut content)?;
                 Ok(content)

@@ -23,7 +23,9 @@ use crate::play;
 const AUDIENCE: &str = "sds.test";
 const POLICY: &str = "[[services]]\nnames = ['*']\nmode = 'aws'\n\
     [[tasks]]\nrole = 'arn:aws:iam::123456789012:role/web-task'\ncluster = 'prod'\nregister = ['web']\n\
-    [[tasks]]\nrole = 'arn:aws:iam::123456789012:role/pay-task'\ncluster = 'prod'\nregister = ['pay']\n";
+    [[tasks]]\nrole = 'arn:aws:iam::123456789012:role/pay-task'\ncluster = 'prod'\nregister = ['pay']\n\
+    [[tasks]]\nrole = 'arn:aws:iam::123456789012:role/host-task'\ncluster = 'prod'\nregister = ['web']\n\
+    host_address = true\ncidrs = ['127.0.0.0/8', '10.0.0.0/24']\n";
 /// The registry's keys, of 32 bytes each.
 const KEYS: [(&str, u8); 2] = [("k1", 1), ("k2", 2)];
 
@@ -266,7 +268,8 @@ fn a_task_without_an_address_of_its_own_speaks_from_its_machine() {
     play("a_task_without_an_address_of_its_own_speaks_from_its_machine", async |stage| {
         let scene = Scene::start(stage).await?;
         let task = scene.ecs.run(Task { address: None, bindings: vec![(8080, 32768)], ..Task::new("prod", 0) });
-        let session = scene.sts.assume("web-task", task.rsplit('/').next().unwrap_or_default());
+        let id = task.rsplit('/').next().unwrap_or_default();
+        let session = scene.sts.assume("host-task", id);
         let claims = |endpoint: &str| {
             let (service, endpoint, task) = ("web".to_owned(), endpoint.to_owned(), task.clone());
             Claims { service, endpoint, task, incarnation: 7 }
@@ -281,6 +284,10 @@ fn a_task_without_an_address_of_its_own_speaks_from_its_machine() {
             scene.refuses(what, &[&shown(&claims)?], &claims, 403).await?;
         }
         let here = claims("127.0.0.1:32768");
+        // ECS does not tell where it is, so that has to be wished.
+        let strict = scene.sts.assume("web-task", id);
+        let proof = Signed::right(&strict, &here, AUDIENCE, 0).header(&strict)?;
+        scene.refuses("a role that is not for such tasks", &[&proof], &here, 403).await?;
         scene.put(&[&shown(&here)?], &here, 1).await?.expect(200)?;
         Ok(())
     });
@@ -345,7 +352,7 @@ fn token(id: &str, byte: u8, claims: &Claims, issued: u64, expires: u64) -> Stri
     let Claims { service, endpoint, task, incarnation } = claims;
     let attested = json!({
         "account": "123456789012", "role": "web-task", "cluster": "arn:aws:ecs:us-east-1:123456789012:cluster/prod",
-        "family": "web", "group": "service:web",
+        "family": "web", "group": "service:web", "has_address": true,
     });
     let payload = json!({
         "service": service, "endpoint": endpoint, "task": task, "incarnation": incarnation, "issued": issued,

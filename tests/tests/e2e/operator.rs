@@ -190,6 +190,7 @@ fn only_this_machine_says_it() {
 
         let api = Api::start(stage, &[("SDS_TRUSTED_PROXIES", "127.0.0.0/8")]).await?;
         refused(behind(api.addr, &proxy(Some([10, 0, 0, 5]))).await?).context("through a proxy")?;
+        refused(behind(api.addr, &proxy(Some([127, 0, 0, 1]))).await?).context("of who is said to be here")?;
         refused(behind(api.addr, &proxy(None)).await?).context("of a proxy itself")?;
         refused(behind(api.addr, b"").await?).context("of a proxy that says nothing")?;
 

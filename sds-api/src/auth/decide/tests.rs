@@ -95,6 +95,7 @@ fn a_task_registers_and_no_more() {
         cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/prod",
         family: "pay",
         group: "service:pay",
+        has_address: true,
     };
     let may = |deed| task_may(&policy(), task, deed).is_ok();
     assert!(may(at("pay", "10.0.0.1")));

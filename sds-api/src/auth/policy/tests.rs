@@ -68,6 +68,7 @@ fn a_task_is_known_by_its_role_and_place() {
         cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/prod",
         family: "pay",
         group: "service:pay",
+        has_address: true,
     };
     let may = |task, service, ip: &str| policy.task_may(task, service, ip.parse().unwrap());
     assert!(may(good, "pay-api", "10.0.0.1"));
@@ -86,6 +87,11 @@ fn a_task_is_known_by_its_role_and_place() {
     assert!(may(web, "web", "192.168.0.1"));
     let elsewhere = TaskFacts { cluster: "arn:aws:ecs:us-east-1:123456789012:cluster/prod", ..web };
     assert!(!may(elsewhere, "web", "192.168.0.1"));
+    assert!(!may(TaskFacts { has_address: false, ..good }, "pay-api", "10.0.0.1"), "ECS does not tell where it is");
+    let place = |cluster, service, ip: &str| policy.knows_place(cluster, service, ip.parse().unwrap());
+    assert!(place("prod", "pay-api", "10.0.0.1") && place("prod", "web", "192.168.0.1"));
+    assert!(!place("test", "pay-api", "10.0.0.1") && !place("prod", "db", "10.0.0.1"));
+    assert!(!place("prod", "pay-api", "192.168.0.1"));
     assert!(policy.knows_role(good.role) && !policy.knows_role("arn:aws:iam::123456789012:role/else"));
 }
 
@@ -113,9 +119,23 @@ fn what_is_wrong_is_said_in_one_line_with_its_place() {
         (task("arn:aws:iam::123456789012:role/path/pay"), "no path"),
         (task("arn:aws:iam::123456789012:user/pay"), "tasks[0].role"),
         (task("arn:aws:iam::123456789012:role/pay").replace("prod", "*"), "tasks[0].cluster"),
+        (task("arn:aws:iam::123456789012:role/pay") + "\nhost_address = true", "tasks[0].cidrs"),
     ] {
         let reason = Policy::parse(&text).unwrap_err();
         assert!(reason.contains(part) && reason.lines().count() == 1, "{text}: {reason}");
+    }
+}
+
+#[test]
+fn a_token_in_the_wrong_place_is_not_repeated() {
+    for text in [
+        "[[tokens]]\nname = 'a'\nsha256 = 'sds_token_CANARY'".to_owned(),
+        "[[tokens]]\nname = 'a'\nsds_token_CANARY = 1".to_owned(),
+        r#"{"tokens": [{"name": "a", "sha256": "sds_token_CANARY"}]}"#.to_owned(),
+        "[[tokens]]\nname = 'a'\nsha256 = ['sds_token_CANARY']".to_owned(),
+    ] {
+        let reason = Policy::parse(&text).unwrap_err();
+        assert!(!reason.contains("CANARY"), "{reason}");
     }
 }
 
