@@ -27,7 +27,7 @@ use task::Task;
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 
 use super::sigv4::{self, Secret, Seen};
-use crate::{clock, python::BOTOCORE};
+use crate::{canary, clock, python::BOTOCORE};
 
 /// Where it is.
 pub const REGION: &str = "us-east-1";
@@ -35,6 +35,10 @@ pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "123456789012";
 /// The most tasks of one call.
 const TASKS: usize = 100;
+
+/// The registry's own credentials, as a role has them.
+const KEY: &str = "registry/secret+key/0123456789";
+const TOKEN: &str = "IQoJregistryEXAMPLEsessiontoken0123456789==";
 
 /// A call that came.
 #[derive(Debug, Clone)]
@@ -85,12 +89,15 @@ impl Ecs {
 
     /// What a registry needs to ask it about this cluster.
     pub fn env<'a>(&'a self, cluster: &'a str) -> Vec<(&'a str, &'a str)> {
+        canary::plant(KEY);
+        canary::plant(TOKEN);
         vec![
             ("SDS_ECS_CLUSTERS", cluster),
             ("AWS_ENDPOINT_URL_ECS", &self.endpoint),
             ("AWS_REGION", REGION),
             ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_SECRET_ACCESS_KEY", KEY),
+            ("AWS_SESSION_TOKEN", TOKEN),
         ]
     }
 
@@ -182,7 +189,7 @@ async fn serve(
     };
     let (status, body) = failed.unwrap_or_else(|| {
         let seen = Seen { method: &method, uri: &uri, headers: &headers, body: &body };
-        let known = |id: &str| (id == "test").then(|| Secret { key: "test".to_owned(), token: None });
+        let known = |id: &str| (id == "test").then(|| Secret { key: KEY.to_owned(), token: Some(TOKEN.to_owned()) });
         let mut world = lock(&world);
         match sigv4::verify(&seen, REGION, "ecs", known, clock::epoch_seconds()) {
             Ok(_) => world.answer(&action, &asked),

@@ -273,6 +273,7 @@ fn ecs_word_is_stronger_than_the_loss_guard() {
         until("all to be held", SOON, async || held(5).await).await?;
         world.ecs.change(&arns[0], |task| task.stops("STOPPED"));
         world.all_say(&fleet.all[0].spec.at, "absent", 2 * GRACE).await?;
+        until("the others to be held", SOON, async || held(4).await).await?;
         throughout("the others to be held beyond the cap", Duration::from_secs(6), async || held(4).await).await?;
         for arn in &arns[1..] {
             world.ecs.change(arn, |task| task.stops("DEPROVISIONING"));
