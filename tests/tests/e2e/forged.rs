@@ -333,14 +333,14 @@ fn sts_proves_nothing_when_it_does_not_answer_as_it_should() {
         // Of a flood of different ones most are not even asked about, so that others have their turn.
         let before = scene.sts.count();
         let bad = |late: i64| Signed::right(&session, &claims, "sds.other", -late).header(&session);
-        let bad = (1..=300).map(bad).collect::<anyhow::Result<Vec<_>>>()?;
+        let bad = (1..=600).map(bad).collect::<anyhow::Result<Vec<_>>>()?;
         let answers = futures_util::future::try_join_all(bad.iter().map(async |bad| {
             let answer = scene.put(&[bad], &claims, 2).await?;
             anyhow::Ok(answer.status)
         }));
         let limited = answers.await?.iter().filter(|status| **status == 429).count();
         let asked = scene.sts.count() - before;
-        ensure!(limited > 0 && asked + limited <= 300, "{limited} of 300 were limited, {asked} asked about");
+        ensure!(limited > 0 && asked + limited <= 600, "{limited} of 600 were limited, {asked} asked about");
         let well = async || scene.put(&[&right], &claims, 2).await?.expect(200);
         e2e::wait::until("the next one's turn", e2e::wait::SOON, well).await?;
         Ok(())
