@@ -25,7 +25,6 @@ use crate::{clock::Timestamp, http::Peer, metrics::Metrics, registry::By};
 pub struct Auth {
     policy: Arc<ArcSwap<Policy>>,
     attester: Option<Attester>,
-    is_without_policy: bool,
     metrics: Metrics,
     quiet: Quiet,
 }
@@ -90,11 +89,10 @@ impl Auth {
             tracing::info!(policy = policy.summary(), "who may write");
         }
         let policy = Arc::new(ArcSwap::from_pointee(policy));
-        let is_without_policy = source.is_none();
         if let Some(source) = source {
             tokio::spawn(load::watch(source, terms, policy.clone(), metrics.policy.clone()));
         }
-        Ok(Self { policy, attester, is_without_policy, metrics, quiet: Quiet::default() })
+        Ok(Self { policy, attester, metrics, quiet: Quiet::default() })
     }
 
     /// Whether somebody may register, renew, drain or deregister an instance.
@@ -111,7 +109,7 @@ impl Auth {
             true => timeout(OBSERVING, judged).await.unwrap_or(Err(Denied::Away("AWS is slow"))),
             false => judged.await,
         };
-        self.enforce(guarded, judged, &claim.to_string(), peer)
+        self.enforce(guarded, judged, &claim, peer)
     }
 
     async fn judge(
@@ -138,7 +136,7 @@ impl Auth {
             Credential::Unreadable => return Err(Denied::Unproven("it is neither Bearer nor SDS-AWS")),
         };
         task.facts(|facts| task_may(policy, facts, deed))?;
-        let by = By::named(&task.name(), address(peer));
+        let by = By::named(task.name(), address(peer));
         Ok(Admitted { by, lease: task.renews.then_some(task.lease) })
     }
 
@@ -159,12 +157,12 @@ impl Auth {
         if guarded.mode == Mode::Off {
             return Ok(By::anybody(address(peer)));
         }
-        self.enforce(guarded, self.operate(shown, service), service.as_str(), peer)
+        self.enforce(guarded, self.operate(shown, service), service, peer)
     }
 
     /// Whether somebody may fetch all that is known: anybody, unless a policy asks who.
     pub fn snapshot(&self, shown: &Shown) -> Result<(), Denied> {
-        if self.is_without_policy {
+        if self.policy.load().asks_nobody() {
             return Ok(());
         }
         self.by_hand(shown, Deed::Snapshot).map(drop)
@@ -180,7 +178,7 @@ impl Auth {
         let peer = Peer::asking();
         match shown.credential() {
             Credential::Bearer(token) => self.by_token(&self.policy.load(), token, deed, peer),
-            Credential::None if is_local(peer) => Ok(By::named("somebody on this machine", address(peer))),
+            Credential::None if is_local(peer) => Ok(By::somebody_here(address(peer))),
             Credential::None => {
                 Err(Denied::Missing("only requests from this machine itself (127.0.0.1, ::1) need none"))
             }
@@ -191,7 +189,7 @@ impl Auth {
     fn by_token(&self, policy: &Policy, token: &str, deed: Deed<'_>, peer: Option<Peer>) -> Result<By, Denied> {
         let grant = policy.token(token).ok_or(Denied::Unproven("no token of the policy has this value"))?;
         token_may(policy, &grant, deed, peer)?;
-        Ok(By::named(&format!("token {}", grant.name), address(peer)))
+        Ok(By::named(format!("token {}", grant.name), address(peer)))
     }
 
     /// A refusal, unless it is only observed.
@@ -199,13 +197,13 @@ impl Auth {
         &self,
         guarded: Guarded,
         judged: Result<T, Denied>,
-        what: &str,
+        what: &dyn std::fmt::Display,
         peer: Option<Peer>,
     ) -> Result<T, Denied> {
         let Err(denied) = judged else { return judged };
         self.metrics.denied(denied.word(), !guarded.observe);
-        let from = address(peer);
-        if self.quiet.is_news((what, &denied.to_string(), from, guarded.observe), Instant::now()) {
+        let (from, what) = (address(peer), what.to_string());
+        if self.quiet.is_news((&what, &denied.to_string(), from, guarded.observe), Instant::now()) {
             let enforced = !guarded.observe;
             tracing::warn!(what, from = from.map(tracing::field::display), enforced, reason = %denied, "a write that the policy refuses");
         }

@@ -180,6 +180,11 @@ impl Policy {
         Self { services: vec![], otherwise, tokens: vec![], tasks: vec![] }
     }
 
+    /// Whether it is that one: a policy that was written asks for something where it names nothing.
+    pub fn asks_nobody(&self) -> bool {
+        self.otherwise.mode == Mode::Off
+    }
+
     /// Reads one; text that begins with `{` is JSON, all else TOML. An error is one line.
     pub fn parse(text: &str) -> Result<Self, String> {
         let one_line = |text: &str| without_tokens(text.lines().next().unwrap_or_default());

@@ -1,7 +1,7 @@
 //! Who wrote what: each change that a request made in the table is one line of the log and one event, with who asked for it,
 //! from where, and what stood there before and after. A heartbeat changes nothing, and is none.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{borrow::Cow, net::IpAddr};
 
 use super::Registry;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct By {
     /// By name, as a policy has it; "anybody" where nobody is asked.
-    pub who: Arc<str>,
+    pub who: Cow<'static, str>,
     /// The sender's address, if it is known.
     pub from: Option<IpAddr>,
 }
@@ -31,8 +31,13 @@ pub struct Written {
 
 impl By {
     /// Somebody who is known by name.
-    pub fn named(who: &str, from: Option<IpAddr>) -> Self {
-        Self { who: Arc::from(who), from }
+    pub fn named(who: impl Into<Cow<'static, str>>, from: Option<IpAddr>) -> Self {
+        Self { who: who.into(), from }
+    }
+
+    /// Who is on the registry's own machine.
+    pub fn somebody_here(from: Option<IpAddr>) -> Self {
+        Self::named("somebody on this machine", from)
     }
 
     /// Whoever it is.
