@@ -59,6 +59,12 @@ impl Replica {
         Ok(Self { api, gate, programs: programs.clone(), env })
     }
 
+    /// Starts it again as this release.
+    pub async fn become_release(&mut self, stage: &Stage, programs: &Programs) -> anyhow::Result<()> {
+        self.programs = programs.clone();
+        self.start_again(stage).await
+    }
+
     /// Starts it again at its address after it has ended; waits until it listens.
     pub async fn start_again(&mut self, stage: &Stage) -> anyhow::Result<()> {
         let mut env = self.env.clone();
@@ -90,9 +96,20 @@ async fn spawn(stage: &Stage, programs: &Programs, env: &[(String, String)]) -> 
 
 /// Starts `n` of them on the DynamoDB at `store` and waits until all are ready. The first creates the table.
 pub async fn start(stage: &Stage, store: SocketAddr, n: usize, env: &[(&str, &str)]) -> anyhow::Result<Vec<Replica>> {
-    let first = Replica::start(stage, store, env).await?;
+    start_of(stage, &stage.programs, store, n, env).await
+}
+
+/// The same, of a release that is not the stage's.
+pub async fn start_of(
+    stage: &Stage,
+    programs: &Programs,
+    store: SocketAddr,
+    n: usize,
+    env: &[(&str, &str)],
+) -> anyhow::Result<Vec<Replica>> {
+    let first = Replica::start_of(stage, programs, store, env).await?;
     first.ready(SOON).await?;
-    let others = try_join_all((1..n).map(|_| Replica::start(stage, store, env))).await?;
+    let others = try_join_all((1..n).map(|_| Replica::start_of(stage, programs, store, env))).await?;
     let all: Vec<_> = std::iter::once(first).chain(others).collect();
     try_join_all(all.iter().map(|replica| replica.ready(SOON))).await?;
     Ok(all)

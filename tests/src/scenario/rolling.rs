@@ -1,6 +1,9 @@
-//! All replicas of the registry are restarted, one after the other, as an orchestrator does it (SIGTERM, wait, the next one
-//! once it is ready), under load through Envoys that know all of them, and an app is deployed meanwhile. Beside it a service
-//! that nobody touches is in every answer: one that lacks somebody for a moment may fail no request.
+//! A release of the registry is rolled out and rolled back: all replicas are replaced, one after the other, as an
+//! orchestrator does it (SIGTERM, wait, the next one once it is ready), by this release in the first round and by the
+//! other one in the second, under load through Envoys that know all of them, and an app is deployed in each round.
+//! Beside it a service that nobody touches is in every answer: one that lacks somebody for a moment may fail no request.
+//!
+//! Without another release (`Programs::other`) both are the same one, and the replicas are restarted twice.
 
 use std::time::Duration;
 
@@ -18,6 +21,7 @@ use crate::{
     envoy::{Envoy, Guards, Setup},
     fleet::{Fleet, Spec},
     load::{Load, Mix},
+    programs::Programs,
     replicas::{self, Replica, addrs},
     stage::Stage,
     wait::SOON,
@@ -29,10 +33,12 @@ const OTHERS: &str = "others";
 /// In which it says that it is not ready, and still answers: Envoys look twice a second.
 const DELAY: (&str, &str) = ("SDS_SHUTDOWN_DELAY", "1500ms");
 
-/// Plays a deploy of one round; `rate` requests a second, of which one in twenty is slow.
+/// Plays it, `plan.rounds` times; `rate` requests a second, of which one in twenty is slow.
 pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Result<Outcome> {
     let store = Dynamo::in_memory(stage).await?;
-    let mut replicas = replicas::start(stage, store.addr, REPLICAS, &[("SDS_LEASE", LEASE), DELAY]).await?;
+    let (ours, other) = (stage.programs.clone(), stage.programs.other());
+    let env = [("SDS_LEASE", LEASE), DELAY];
+    let mut replicas = replicas::start_of(stage, &other, store.addr, REPLICAS, &env).await?;
     let addrs = addrs(&replicas);
     let settings = Settings { replicas: addrs.clone(), ..Settings::new(addrs[0]) };
     let service = Ecs::new(stage, settings).service(plan.tasks);
@@ -59,8 +65,9 @@ pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Resu
     let (load, start) = (Load::mixed(&targets, mix), Instant::now());
     load.flows(u64::from(rate)).await?;
     let mut rounds = Vec::new();
-    for _ in 0..plan.rounds {
-        let (took, ()) = tokio::try_join!(service.deploy(&plan.after, ROUND), restart(stage, &mut replicas))?;
+    for round in 0..plan.rounds {
+        let release = if round % 2 == 0 { &ours } else { &other };
+        let (took, ()) = tokio::try_join!(service.deploy(&plan.after, ROUND), roll(stage, &mut replicas, release))?;
         rounds.push(took);
         all_serve(&envoys, plan.tasks).await?;
         load.flows(u64::from(rate)).await?;
@@ -77,11 +84,11 @@ pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Resu
     Ok(Outcome { report, rate, rounds, tasks: deploy::stories(&service) })
 }
 
-async fn restart(stage: &Stage, replicas: &mut [Replica]) -> anyhow::Result<()> {
+async fn roll(stage: &Stage, replicas: &mut [Replica], release: &Programs) -> anyhow::Result<()> {
     for replica in replicas {
         let status = replica.api.process.stop(SOON).await?;
         ensure!(status.success(), "a replica ended with {status}");
-        replica.start_again(stage).await?;
+        replica.become_release(stage, release).await?;
         replica.ready(SOON).await?;
     }
     Ok(())

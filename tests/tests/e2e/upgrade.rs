@@ -1,4 +1,4 @@
-//! Replicas are replaced one after the other, by the same release or another one: nobody notices.
+//! Replicas are replaced one after the other, by the same release or another one, and back: nobody notices.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use e2e::scenario::{deploy, releases, rolling};
 use crate::alone;
 
 #[test]
-fn replicas_restarted_in_turn_during_a_deploy_fail_no_request() {
-    alone("replicas_restarted_in_turn_during_a_deploy_fail_no_request", async |stage| {
-        let plan = deploy::Plan::with_receipts(3, 1)?;
+fn a_release_rolled_out_and_back_during_deploys_fails_no_request() {
+    alone("a_release_rolled_out_and_back_during_deploys_fails_no_request", async |stage| {
+        let plan = deploy::Plan::with_receipts(3, 2)?;
         let outcome = rolling::play(stage, &plan, 50).await?;
         let (ok, failed) = (outcome.report.ok(), outcome.report.failures());
         println!("{ok} answered, {failed} failed, {:.0}/s, rounds {:.1?}", outcome.rate, outcome.rounds);
