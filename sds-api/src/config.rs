@@ -406,6 +406,18 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_names_every_option_and_its_default() {
+        let manual = include_str!("../README.md");
+        for arg in <Config as clap::CommandFactory>::command().get_arguments() {
+            let Some(name) = arg.get_env().map(|name| name.to_string_lossy()) else { continue };
+            let mut lines = manual.lines().filter(|line| line.contains(&format!("`{name}`")));
+            let default = arg.get_default_values().first().map(|value| value.to_string_lossy()).unwrap_or_default();
+            let told = lines.any(|line| default.is_empty() || line.contains(&format!("`{default}`")));
+            assert!(told, "{name}, by default '{default}'");
+        }
+    }
+
+    #[test]
     fn help_is_the_reference() {
         let Err(Halt::Shown(help)) = read(&["--help"]) else { panic!("no help") };
         insta::assert_snapshot!(help);

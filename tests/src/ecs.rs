@@ -15,7 +15,7 @@ mod container;
 pub mod definition;
 pub mod health;
 pub mod history;
-mod image;
+pub mod image;
 mod loopback;
 pub mod metadata;
 mod network;

@@ -165,7 +165,7 @@ impl Container {
                 }
             }
             None if now >= check.next => {
-                let mut command = image::check(&self.ecs.0.programs, &how.command)?;
+                let mut command = image::check(&self.ecs.0.programs, &self.definition, &how.command)?;
                 command.envs(loopback::environment(settings, &self.metadata.identity().network, &self.definition)?);
                 let patience = settings.seconds(how.timeout);
                 check.running = Some(tokio::spawn(async move {

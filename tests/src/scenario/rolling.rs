@@ -1,6 +1,7 @@
 //! A release of the registry is rolled out and rolled back: all replicas are replaced, one after the other, as an
 //! orchestrator does it (SIGTERM, wait, the next one once it is ready), by this release in the first round and by the
-//! other one in the second, under load through Envoys that know all of them, and an app is deployed in each round.
+//! other one in the second, under load through Envoys that know all of them, and an app is deployed in each round, with the
+//! sidecar of the same release.
 //! Beside it a service that nobody touches is in every answer: one that lacks somebody for a moment may fail no request.
 //!
 //! Without another release (`Programs::other`) both are the same one, and the replicas are restarted twice.
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     dynamo::Dynamo,
-    ecs::{Ecs, Settings},
+    ecs::{Ecs, Settings, image::OTHER_SIDECAR},
     envoy::{Envoy, Guards, Setup},
     fleet::{Fleet, Spec},
     load::{Load, Mix},
@@ -42,7 +43,8 @@ pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Resu
     let addrs = addrs(&replicas);
     let settings = Settings { replicas: addrs.clone(), ..Settings::new(addrs[0]) };
     let service = Ecs::new(stage, settings).service(plan.tasks);
-    service.deploy(&plan.before, ROUND).await?;
+    let back = plan.before.clone().changed("sds-sidecar", |sidecar| sidecar.image = OTHER_SIDECAR.to_owned())?;
+    service.deploy(&back, ROUND).await?;
     let others = Fleet::start((0..10).map(|nth| Spec::new(OTHERS, nth)), &addrs, Duration::from_secs(1));
     others.registered(SOON).await?;
     replicas::agree(&replicas, OTHERS, 10, SOON).await?;
@@ -66,8 +68,8 @@ pub async fn play(stage: &Stage, plan: &deploy::Plan, rate: u32) -> anyhow::Resu
     load.flows(u64::from(rate)).await?;
     let mut rounds = Vec::new();
     for round in 0..plan.rounds {
-        let release = if round % 2 == 0 { &ours } else { &other };
-        let (took, ()) = tokio::try_join!(service.deploy(&plan.after, ROUND), roll(stage, &mut replicas, release))?;
+        let (release, tasks) = if round % 2 == 0 { (&ours, &plan.after) } else { (&other, &back) };
+        let (took, ()) = tokio::try_join!(service.deploy(tasks, ROUND), roll(stage, &mut replicas, release))?;
         rounds.push(took);
         all_serve(&envoys, plan.tasks).await?;
         load.flows(u64::from(rate)).await?;

@@ -11,6 +11,7 @@ mod cookpad;
 mod death;
 mod deploy;
 mod dialects;
+mod docs;
 mod ecs;
 mod eds;
 mod events;
