@@ -20,6 +20,7 @@ mod native;
 mod operator;
 mod path;
 mod peer;
+mod prometheus;
 mod query;
 mod rate;
 mod sds;
@@ -148,7 +149,7 @@ fn requests(site: &Site<'_>) -> Router<Arc<App>> {
     let machines = |methods| site.only(&[Write], methods);
     let operators = |methods| site.only(&[Admin], methods);
     // Whoever is called at night has one address at hand, that of the operators, and begins with these; and whoever polls
-    // may see why a host is missing.
+    // may see why a host is missing. Prometheus, too, may be let in at either.
     let lists = |methods| site.only(&[Main, Admin], methods);
     // The sidecar's side of a drain, and a question that is asked by people.
     let receipts = |methods| site.only(&[Write, Admin], methods);
@@ -174,6 +175,8 @@ fn requests(site: &Site<'_>) -> Router<Arc<App>> {
             "/v1/services/{service}/instances/{host}/drain",
             writes(post(native::drain)).merge(receipts(get(drain::get))),
         )
+        .route("/v1/prometheus", lists(get(prometheus::all)))
+        .route("/v1/prometheus/{service}", lists(get(prometheus::one)))
         .route("/v1/snapshot", machines(get(snapshot::get)))
         .route("/v1/clients", operators(get(clients::get)))
         .route("/v1/events", operators(get(events::get)))

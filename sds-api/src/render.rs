@@ -6,6 +6,7 @@
 pub mod eds_json;
 pub mod eds_proto;
 pub mod gateway;
+pub mod prometheus;
 pub mod proxyless;
 pub mod v1;
 
@@ -30,6 +31,7 @@ pub struct Answers {
     v1_polled: AtomicU8,
     eds: [OnceLock<eds_json::Answer>; 2],
     eds_proto: OnceLock<Bytes>,
+    targets: OnceLock<Bytes>,
 }
 
 impl Answers {
@@ -76,6 +78,11 @@ impl Answers {
     /// The resource for discovery streams, rendered by `render` if no stream wanted it before.
     pub fn eds_proto(&self, render: impl FnOnce() -> Bytes) -> &Bytes {
         self.eds_proto.get_or_init(render)
+    }
+
+    /// The targets for Prometheus, rendered by `render` if nobody asked before.
+    pub fn targets(&self, render: impl FnOnce() -> Bytes) -> &Bytes {
+        self.targets.get_or_init(render)
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Route {
     EdsV2,
     /// `/v3/discovery:endpoints`
     EdsV3,
+    /// `/v1/prometheus..`
+    Prometheus,
     /// Calls of gRPC's discovery services.
     Xds,
     /// Health, metrics, usage, unknown paths.
@@ -23,8 +25,16 @@ pub enum Route {
 
 impl Route {
     /// In the order of their numbers.
-    pub const ALL: [Self; 7] =
-        [Self::Registration, Self::Legacy, Self::Native, Self::EdsV2, Self::EdsV3, Self::Xds, Self::Other];
+    pub const ALL: [Self; 8] = [
+        Self::Registration,
+        Self::Legacy,
+        Self::Native,
+        Self::EdsV2,
+        Self::EdsV3,
+        Self::Prometheus,
+        Self::Xds,
+        Self::Other,
+    ];
 
     /// The kind of a request.
     pub fn of(method: &Method, path: &str) -> Self {
@@ -43,6 +53,8 @@ impl Route {
             Self::EdsV3
         } else if path == "/v2/discovery:endpoints" {
             Self::EdsV2
+        } else if path.starts_with("/v1/prometheus") {
+            Self::Prometheus
         } else if path.starts_with(crate::xds::PREFIX) {
             Self::Xds
         } else {
@@ -58,6 +70,7 @@ impl Route {
             Self::Native => "native",
             Self::EdsV2 => "eds_v2",
             Self::EdsV3 => "eds_v3",
+            Self::Prometheus => "prometheus",
             Self::Xds => "xds",
             Self::Other => "other",
         }

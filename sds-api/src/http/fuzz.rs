@@ -136,8 +136,16 @@ fn fuzz_path() {
             let done = status == StatusCode::OK || (status == StatusCode::NO_CONTENT && goodbye);
             assert!(done || status.is_client_error(), "{shown}: {status} {body:?}");
             if status == StatusCode::OK {
-                let known =
-                    ["/v1/registration/", "/v1/services", "/livez", "/readyz", "/hc", "/healthcheck", "/metrics"];
+                let known = [
+                    "/v1/registration/",
+                    "/v1/services",
+                    "/v1/prometheus",
+                    "/livez",
+                    "/readyz",
+                    "/hc",
+                    "/healthcheck",
+                    "/metrics",
+                ];
                 assert!(path == "/" || known.iter().any(|route| path.starts_with(route)), "{shown}: {status}");
                 assert!(!path.contains("//") && !path.contains(".."), "{shown}: {status}");
             }

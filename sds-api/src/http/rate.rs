@@ -214,6 +214,7 @@ mod tests {
             (Method::DELETE, "/v1/registration/web/10.0.0.1:80", Some(Kind::Write)),
             (Method::PUT, "/v1/services/web/instances/10.0.0.1:80", Some(Kind::Write)),
             (Method::POST, "/v1/loadbalancing/web", Some(Kind::Write)),
+            (Method::GET, "/v1/prometheus", Some(Kind::Read)),
             (Method::GET, "/metrics", None),
             (Method::GET, "/readyz", None),
         ] {

@@ -43,6 +43,7 @@ Read
   curl 'http://{host}/v1/events?audit=true&format=text'     # the same, and who wrote what through this replica
   curl 'http://{host}/v1/clients?service=web&format=text'   # who holds a discovery stream, and what it was told
   curl http://{host}/v1/registration/web                    # as Envoy 1.4 to 1.8 polls it
+  curl http://{host}/v1/prometheus/web                      # targets for Prometheus' http_sd_configs; without /web all
   curl http://{host}/v3/discovery:endpoints -d '{{\"resource_names\":[\"web\"]}}'   # REST EDS; v2 likewise
 
 Write (where a policy asks for it with -H 'authorization: Bearer TOKEN'; sidecars; a higher incarnation owns the ip:port, seq rises with each request)

@@ -53,21 +53,19 @@ fn pretty(json: &[u8]) -> String {
     serde_json::to_string_pretty(&serde_json::from_slice::<serde_json::Value>(json).unwrap()).unwrap()
 }
 
+fn snapshot(services: Vec<(&str, Vec<Instance>)>) -> Snapshot {
+    let service = |(name, instances): (&str, _)| {
+        let name: ServiceName = name.parse().unwrap();
+        (name.clone(), Arc::new(Service::new(name, instances, 0)))
+    };
+    Snapshot::new(services.into_iter().map(service).collect(), Arc::default())
+}
+
 #[test]
 fn a_repository_has_the_hosts_that_each_services_own_list_has() {
     let of = |repo: &str, status, ip: &str| {
         let content = Content { service_repo_name: Label::parse("repo", repo).unwrap(), ..Content::default() };
         instance(ip, status, content)
-    };
-    let snapshot = |services: Vec<(&str, Vec<Instance>)>| Snapshot {
-        services: services
-            .into_iter()
-            .map(|(name, instances)| {
-                let name: ServiceName = name.parse().unwrap();
-                (name.clone(), Arc::new(Service::new(name, instances, 0)))
-            })
-            .collect(),
-        known: Arc::default(),
     };
     let snapshot = snapshot(vec![
         ("b", vec![of("x", Status::Healthy, "10.0.0.2:80"), of("x", Status::Unhealthy, "10.0.0.1:80")]),
@@ -197,4 +195,49 @@ fn streams_and_polls_are_told_the_same() {
     let (proto, json) = (eds_proto::render(&service), eds_json::render(&service, eds_json::Api::V3).resource);
     assert_eq!(hosts_of_proto(&proto), hosts_of_json(&json));
     assert_eq!(hosts_of_proto(&eds_proto::empty("x")), hosts_of_json(&eds_json::empty("x", eds_json::Api::V3)));
+}
+
+#[test]
+fn prometheus() {
+    insta::assert_snapshot!(pretty(&prometheus::render(&service())));
+}
+
+#[test]
+fn a_tag_is_a_label_by_a_name_that_prometheus_takes() {
+    let labels = |tags: &[(&str, &str)]| {
+        let tags = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let content = Content { tags: Tags::parse(tags).unwrap(), ..Content::default() };
+        let service = Service::new("web".parse().unwrap(), vec![instance("[::1]:80", Status::Healthy, content)], 0);
+        let list: serde_json::Value = serde_json::from_slice(&prometheus::render(&service)).unwrap();
+        assert_eq!(list[0]["targets"], serde_json::json!(["[::1]:80"]));
+        let mut labels = list[0]["labels"].clone();
+        for known in ["service", "status", "canary"] {
+            assert!(labels.as_object_mut().unwrap().remove(&format!("__meta_sds_{known}")).is_some(), "{known}");
+        }
+        labels.to_string().replace("__meta_sds_tag_", "").replace('"', "")
+    };
+    assert_eq!(
+        labels(&[("metrics.port", "9102"), ("9-x", "\u{e4}"), ("\u{e4}", "1")]),
+        "{9_x:\u{e4},_:1,metrics_port:9102}"
+    );
+    // Of two that become one, the one that is spelled so; else the first.
+    assert_eq!(labels(&[("a.b", "1"), ("a_b", "2"), ("a~b", "3")]), "{a_b:2}");
+    assert_eq!(labels(&[("a.b", "1"), ("a~b", "3")]), "{a_b:1}");
+    assert_eq!(labels(&[("empty", "")]), "{empty:}");
+}
+
+#[test]
+fn the_targets_of_all_are_those_of_each_and_are_put_together_once() {
+    let of = |ips: &[&str]| ips.iter().map(|ip| instance(ip, Status::Healthy, Content::default())).collect();
+    let join = |snapshot: &Snapshot| prometheus::all(snapshot);
+    assert_eq!(Snapshot::default().targets(join), &prometheus::NONE);
+    let snapshot = snapshot(vec![("b", of(&["10.0.0.1:80"])), ("a", of(&["10.0.0.3:80", "10.0.0.2:80"]))]);
+    let all: serde_json::Value = serde_json::from_slice(snapshot.targets(join)).unwrap();
+    let targets: Vec<_> = all.as_array().unwrap().iter().map(|group| group["targets"][0].as_str().unwrap()).collect();
+    assert_eq!(targets, ["10.0.0.2:80", "10.0.0.3:80", "10.0.0.1:80"]);
+    snapshot.targets(|_| unreachable!("put together twice"));
+    // From the bytes that each service has kept.
+    for service in snapshot.services.values() {
+        service.answers.targets(|| unreachable!("rendered twice"));
+    }
 }

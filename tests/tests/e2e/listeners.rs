@@ -74,6 +74,8 @@ fn routes() -> Vec<(&'static str, String, String, &'static [usize])> {
         ("POST", said("/v3/discovery:endpoints"), said(eds), &[MAIN]),
         ("GET", said("/v1/services"), none(), &[MAIN, OPERATORS]),
         ("GET", said("/v1/services/web"), none(), &[MAIN, OPERATORS]),
+        ("GET", said("/v1/prometheus"), none(), &[MAIN, OPERATORS]),
+        ("GET", said("/v1/prometheus/web"), none(), &[MAIN, OPERATORS]),
         ("GET", web.clone(), none(), &[MAIN, OPERATORS]),
         ("PUT", format!("{web}/override"), over, &[OPERATORS]),
         ("DELETE", format!("{web}/override"), none(), &[OPERATORS]),

@@ -44,6 +44,7 @@ mod slow;
 mod stale;
 mod store;
 mod storeless;
+mod targets;
 mod task;
 mod tls;
 mod truth;

@@ -121,7 +121,15 @@ fn before_its_first_read_it_says_503_and_never_nobody() {
         let api = Api::start_unready(stage, &env(&endpoint)).await?;
         throughout("nothing is known", Duration::from_secs(3), async || {
             api.get("/livez").await?.expect(200)?;
-            for path in ["/readyz", "/hc", "/v1/registration/web", "/v1/registration/none", "/v1/services/web"] {
+            for path in [
+                "/readyz",
+                "/hc",
+                "/v1/registration/web",
+                "/v1/registration/none",
+                "/v1/services/web",
+                "/v1/prometheus",
+                "/v1/prometheus/web",
+            ] {
                 api.get(path).await?.expect(503)?;
             }
             api.eds("v3", &["web"], "").await?.expect(503)?;
