@@ -1,7 +1,7 @@
 //! Tools from PyPI, below the target directory: pinned, each file checked against its hash, fetched once.
 //!
 //! pip comes from one virtual environment; a tool is installed into a directory of its own, named after the content of
-//! its requirements, and renamed into place when it is whole. A lock file makes parallel tests fetch it once.
+//! its requirements.
 
 use std::{
     collections::hash_map::DefaultHasher,
@@ -11,11 +11,14 @@ use std::{
     process::Stdio,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt, process::Command};
 
-use crate::place;
+use crate::{
+    fetch::{self, once, run},
+    place,
+};
 
 /// A tool and the text of its requirements file.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +42,7 @@ impl Tool {
     fn dir(self) -> PathBuf {
         let mut hash = DefaultHasher::new();
         self.requirements.hash(&mut hash);
-        place::home().join("tools").join(format!("{}-{:016x}", self.name, hash.finish()))
+        fetch::dir(&format!("{}-{:016x}", self.name, hash.finish()))
     }
 
     /// Whether it is on this machine already.
@@ -49,33 +52,17 @@ impl Tool {
 
     /// The directory it is installed in, fetched if it is not there yet.
     pub async fn fetch(self) -> anyhow::Result<PathBuf> {
-        let dir = self.dir();
-        if self.is_here() {
-            return Ok(dir);
-        }
-        let lock = tokio::task::spawn_blocking(|| {
-            let file = place::lock_file("tools.lock")?;
-            file.lock()?;
-            anyhow::Ok(file)
-        });
-        let _lock = lock.await??;
-        if self.is_here() {
-            return Ok(dir);
-        }
-        let python = venv().await?;
-        let half = dir.with_extension("half");
-        if half.exists() {
-            fs::remove_dir_all(&half)?;
-        }
-        fs::create_dir_all(&half)?;
-        let requirements = half.join("requirements.txt");
-        fs::write(&requirements, self.requirements)?;
-        let mut pip = Command::new(python);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]);
-        pip.arg("--only-binary=:all:").arg("--target").arg(&half).arg("-r").arg(&requirements);
-        run(pip, &format!("fetching {} from PyPI", self.name)).await?;
-        fs::rename(&half, &dir)?;
-        Ok(dir)
+        once(self.dir(), async |half| {
+            let python = venv().await?;
+            let requirements = half.join("requirements.txt");
+            fs::write(&requirements, self.requirements)?;
+            let mut pip = Command::new(python);
+            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+            pip.args(["--no-deps", "--require-hashes", "--only-binary=:all:", "--target"]);
+            pip.arg(half).arg("-r").arg(&requirements);
+            run(pip, &format!("fetching {} from PyPI", self.name)).await.map(drop)
+        })
+        .await
     }
 
     /// A Python that finds the tool.
@@ -121,13 +108,4 @@ async fn venv() -> anyhow::Result<PathBuf> {
         fs::write(mark, "")?;
     }
     Ok(python_of(&dir))
-}
-
-async fn run(mut command: Command, what: &str) -> anyhow::Result<()> {
-    let output = command.kill_on_drop(true).output().await.with_context(|| what.to_owned())?;
-    if !output.status.success() {
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        bail!("{what} failed ({}):\n{out}{err}", output.status);
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Longer measurements, run by hand: `cargo run --release -p e2e -- soak polls`. They may need tools that no test needs,
 //! and say which ones are missing.
 
+mod alerts;
 mod callgrind;
 mod clocks;
 mod cpu;
@@ -38,6 +39,7 @@ use crate::place;
 /// Runs one by its name.
 pub async fn run(name: &str) -> anyhow::Result<()> {
     match name {
+        "alerts" => alerts::run().await,
         "blackstart" => storedeath::start().await,
         "clocks" => clocks::run().await,
         "deaths" => deaths::run().await,
@@ -63,7 +65,7 @@ pub async fn run(name: &str) -> anyhow::Result<()> {
         "streams" => streams::run().await,
         "visible" => visible::run().await,
         _ => bail!(
-            "no soak '{name}'; there are: blackstart, clocks, deaths, deploy, ecs, emulators, fanout, flap, footprint, kill9, loris, outage, poison, polls, releases, replicas, roles, rolling, silence, size, stale, storedeath, streams, visible"
+            "no soak '{name}'; there are: alerts, blackstart, clocks, deaths, deploy, ecs, emulators, fanout, flap, footprint, kill9, loris, outage, poison, polls, releases, replicas, roles, rolling, silence, size, stale, storedeath, streams, visible"
         ),
     }
 }
