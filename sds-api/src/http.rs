@@ -123,8 +123,8 @@ fn health() -> Router<Arc<App>> {
 }
 
 fn routes(app: Arc<App>, here: Listener) -> Router {
-    let open = app.listeners.clone();
-    let site = Site { here, open: &open, certified_writes: app.certified_writes };
+    let (open, denied) = (app.listeners.clone(), app.metrics.denied.clone());
+    let site = Site { here, open: &open, certified_writes: app.certified_writes, denied: &denied };
     let streams = match site.serves(&[Xds]) {
         true => streams(post(discover)),
         false => {

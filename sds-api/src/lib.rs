@@ -241,6 +241,8 @@ impl Server {
             tracing::info!("{at} speaks TLS");
         }
         let limits = config.limits().shared_by(listeners.len());
+        let all = limits.connections.saturating_mul(listeners.len());
+        metrics.connection_limit.set(i64::try_from(all).unwrap_or(i64::MAX));
         let serve = |(at, listener)| {
             let http = http::Http::new(app.clone(), at);
             let tls =

@@ -1,18 +1,23 @@
 //! What is counted, for Prometheus. Labels are bounded: a route's name, a class of status, never an address or a
 //! request's own text.
 
+mod denied;
 mod ecs;
+mod members;
+mod store;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::Arc;
 
-use aws_sdk_dynamodb::types::ConsumedCapacity;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
 
+pub use denied::Deeds;
 pub use ecs::EcsMetrics;
+pub use members::Members;
+pub use store::StoreCalls;
 
 use crate::route::Route;
 
@@ -24,6 +29,10 @@ pub struct Metrics {
     http: Arc<[RouteMetrics]>,
     /// Calls of the store.
     pub store_calls: StoreCalls,
+    /// Instances of each service.
+    pub members: Members,
+    /// Writes that the policy refuses.
+    pub denied: Deeds,
     /// ECS.
     pub ecs: EcsMetrics,
     /// Heartbeats that changed nothing.
@@ -42,6 +51,10 @@ pub struct Metrics {
     pub unannounced: Gauge,
     /// Other replicas that speak.
     pub replicas: Gauge,
+    /// 1 while they learn whom this one hears.
+    pub vouching: Gauge,
+    /// 1 while `/readyz` says so.
+    pub ready: Gauge,
     /// When all that is served was last known to be true.
     pub last_sync: Gauge,
     /// Rounds of the reader that failed.
@@ -64,6 +77,8 @@ pub struct Metrics {
     pub last_full_read: Gauge,
     /// Open connections.
     pub connections: Gauge,
+    /// How many there may be, at all listeners.
+    pub connection_limit: Gauge,
     /// Responses sent on discovery streams.
     pub pushes: Counter,
     /// Resources in them.
@@ -74,7 +89,6 @@ pub struct Metrics {
     pub unknown_types: Counter,
     /// The policy's file.
     pub policy: PolicyMetrics,
-    denied: Family<DeniedLabels, Counter>,
     /// Whether the certificate's files hold something that cannot be served.
     pub tls_refused: Gauge,
     expires: Family<ExpiresLabels, Gauge>,
@@ -135,58 +149,6 @@ pub struct PolicyMetrics {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DeniedLabels {
-    why: &'static str,
-    enforced: &'static str,
-}
-
-/// Calls of the store, by API call and outcome, and what it says that they cost.
-#[derive(Debug, Clone, Default)]
-pub struct StoreCalls {
-    calls: Family<CallLabels, Counter>,
-    bad_rows: Counter,
-    units: Family<UnitLabels, Counter<f64, AtomicU64>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct UnitLabels {
-    kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    call: &'static str,
-    outcome: &'static str,
-}
-
-impl StoreCalls {
-    /// Counts a call that ended.
-    pub fn ended(&self, call: &'static str, outcome: &'static str) {
-        self.calls.get_or_create(&CallLabels { call, outcome }).inc();
-    }
-
-    /// Counts a row that cannot be served though it was announced.
-    pub fn bad_row(&self) {
-        self.bad_rows.inc();
-    }
-
-    /// Counts request units of reads.
-    pub fn read_units<'a>(&self, told: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        self.units("read", told);
-    }
-
-    /// Counts request units of writes.
-    pub fn write_units<'a>(&self, told: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        self.units("write", told);
-    }
-
-    fn units<'a>(&self, kind: &'static str, told: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        let units: f64 = told.into_iter().filter_map(|told| told.capacity_units).sum();
-        self.units.get_or_create(&UnitLabels { kind }).inc_by(units.max(0.0));
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: &'static str,
 }
@@ -212,35 +174,37 @@ impl Default for Metrics {
         registry.register("http_request_duration_seconds", "Until the answer's head", durations);
         let closed = Family::default();
         registry.register("connections_closed", "Connections that we ended before their time", Family::clone(&closed));
+        for why in ["full", "idle", "slow", "proxy", "tls"] {
+            drop(closed.get_or_create(&ClosedLabels { why }));
+        }
         let refused = Family::default();
         registry.register("rate_limited", "Requests of peers that ask too often", Family::clone(&refused));
-        let denied = Family::default();
-        let help = "Writes that the policy refuses; enforced=\"false\" were let through and only observed";
-        registry.register("writes_denied", help, Family::clone(&denied));
+        for kind in ["writes", "reads"] {
+            drop(refused.get_or_create(&RefusedLabels { kind }));
+        }
         let policy = PolicyMetrics {
             loaded: gauge(&mut registry, "policy_loaded_timestamp_seconds", "When the policy that counts was read"),
             bad: gauge(&mut registry, "policy_bad", "1 while the policy's file is bad and an older one counts"),
         };
         let streams = Family::default();
         registry.register("xds_streams", "Open discovery streams", Family::clone(&streams));
+        for variant in ["sotw", "delta"] {
+            drop(streams.get_or_create(&StreamLabels { variant }));
+        }
         let expires = Family::default();
         let help = "When what TLS is served with ends";
         registry.register("tls_expires_timestamp_seconds", help, Family::clone(&expires));
-        let store_calls = StoreCalls::default();
-        registry.register("store_calls", "Calls of the store", store_calls.calls.clone());
-        let help = "Rows that were announced and cannot be served";
-        registry.register("bad_rows_announced", help, store_calls.bad_rows.clone());
-        let help = "Request units, as the store tells them: the bill, but for storage";
-        registry.register("store_units", help, store_calls.units.clone());
+        registry.register("build", "Which release this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             http,
             closed,
             expires,
             refused,
-            denied,
             policy,
             streams,
-            store_calls,
+            store_calls: StoreCalls::register(&mut registry),
+            members: Members::register(&mut registry),
+            denied: Deeds::register(&mut registry),
             ecs: EcsMetrics::register(&mut registry),
             heartbeats: counter(&mut registry, "heartbeats", "Heartbeats that changed nothing"),
             legacy_ignored: counter(
@@ -254,6 +218,8 @@ impl Default for Metrics {
             owed: gauge(&mut registry, "changes_owed", "Changes made while the store was away, not written yet"),
             unannounced: gauge(&mut registry, "changes_unannounced", "Changed rows unknown to the other replicas"),
             replicas: gauge(&mut registry, "replicas_heard", "Other replicas that speak"),
+            vouching: gauge(&mut registry, "vouching", "1 while the other replicas learn whom this one hears"),
+            ready: gauge(&mut registry, "ready", "1 while /readyz answers 200"),
             last_sync: gauge(
                 &mut registry,
                 "last_sync_timestamp_seconds",
@@ -273,6 +239,7 @@ impl Default for Metrics {
                 "When the last complete read of the store ended",
             ),
             connections: gauge(&mut registry, "connections", "Open connections"),
+            connection_limit: gauge(&mut registry, "connections_limit", "Connections that all listeners take together"),
             pushes: counter(&mut registry, "xds_responses", "Responses sent on discovery streams"),
             pushed_resources: counter(&mut registry, "xds_resources", "Resources in them"),
             refusals: counter(&mut registry, "xds_nacks", "Responses that their client refused"),
@@ -319,12 +286,6 @@ impl Metrics {
     /// Counts a request that came too soon: `writes` or `reads`.
     pub fn rate_limited(&self, kind: &'static str) {
         self.refused.get_or_create(&RefusedLabels { kind }).inc();
-    }
-
-    /// Counts a write that the policy refuses: `missing`, `unproven`, `forbidden` or `away`.
-    pub fn denied(&self, why: &'static str, enforced: bool) {
-        let enforced = if enforced { "true" } else { "false" };
-        self.denied.get_or_create(&DeniedLabels { why, enforced }).inc();
     }
 
     /// The text that Prometheus reads.

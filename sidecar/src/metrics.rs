@@ -43,6 +43,10 @@ struct CallResult {
     result: &'static str,
 }
 
+const PROBES: [&str; 3] = ["pass", "fail", "unknown"];
+const CALLS: [&str; 3] = ["register", "drain", "deregister"];
+const RESULTS: [&str; 4] = ["done", "superseded", "refused", "failed"];
+
 type Gauges<N = i64, A = std::sync::atomic::AtomicI64> = Family<Of, Gauge<N, A>>;
 
 /// All metrics; clones share their values.
@@ -119,9 +123,21 @@ impl Metrics {
         metrics
     }
 
+    /// All results at 0: of a counter that begins with its first event, Prometheus takes that one for no rise.
+    fn begin(&self, of: &Of) {
+        let Of { service, port } = of;
+        for result in PROBES {
+            drop(self.probes.get_or_create_owned(&ProbeResult { service: service.clone(), port: *port, result }));
+        }
+        for (call, result) in CALLS.iter().flat_map(|call| RESULTS.map(|result| (*call, result))) {
+            drop(self.calls.get_or_create_owned(&CallResult { service: service.clone(), port: *port, call, result }));
+        }
+    }
+
     /// Those of the instance of `service` at the app's `port`.
     pub fn of(&self, service: &ServiceName, port: u16) -> OfInstance {
         let of = Of { service: service.as_str().to_owned(), port };
+        self.begin(&of);
         OfInstance {
             probe_seconds: self.probe_seconds.get_or_create_owned(&of),
             call_seconds: self.call_seconds.get_or_create_owned(&of),

@@ -161,6 +161,15 @@ impl Api {
         Ok(line.with_context(|| format!("no metric {name}"))?.trim().parse()?)
     }
 
+    /// The sum of a metric's series that have these labels, 0 without any.
+    pub async fn total(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
+        let text = self.get("/metrics").await?.expect(200)?.text();
+        let series = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "));
+        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let counted = series.filter(|(has, _)| labels.iter().all(|label| has.split(',').any(|one| one == label)));
+        counted.map(|(_, value)| Ok(value.trim().parse::<f64>()?)).sum()
+    }
+
     /// The table behind it; for the embedded store only, whose address it logs.
     pub async fn table(&mut self) -> anyhow::Result<Table> {
         Ok(Table::new(&self.store().await?, "sds"))

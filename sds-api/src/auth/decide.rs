@@ -51,6 +51,18 @@ pub enum Denied {
     Away(&'static str),
 }
 
+impl Deed<'_> {
+    /// For counting.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Register { .. } => "register",
+            Self::Operate { .. } => "operate",
+            Self::Snapshot => "snapshot",
+            Self::Events => "events",
+        }
+    }
+}
+
 impl Denied {
     /// For counting.
     pub fn word(&self) -> &'static str {

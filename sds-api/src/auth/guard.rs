@@ -109,7 +109,7 @@ impl Auth {
             true => timeout(OBSERVING, judged).await.unwrap_or(Err(Denied::Away("AWS is slow"))),
             false => judged.await,
         };
-        self.enforce(guarded, judged, &claim, peer)
+        self.enforce(guarded, "register", judged, &claim, peer)
     }
 
     async fn judge(
@@ -157,7 +157,8 @@ impl Auth {
         if guarded.mode == Mode::Off {
             return Ok(By::anybody(address(peer)));
         }
-        self.enforce(guarded, self.operate(shown, service), service, peer)
+        let deed = Deed::Operate { service: service.as_str() };
+        self.enforce(guarded, deed.word(), self.asked(shown, deed), service, peer)
     }
 
     /// Whether somebody may fetch all that is known: anybody, unless a policy asks who.
@@ -173,8 +174,14 @@ impl Auth {
         self.by_hand(shown, Deed::Events)
     }
 
-    /// Whether somebody may do what is no registration: who is on this machine, and tokens.
+    /// Whether somebody may do what is no registration.
     fn by_hand(&self, shown: &Shown, deed: Deed<'_>) -> Result<By, Denied> {
+        let judged = self.asked(shown, deed);
+        judged.inspect_err(|denied| self.metrics.denied.denied(deed.word(), "", denied.word(), true))
+    }
+
+    /// Who is on this machine may, and tokens.
+    fn asked(&self, shown: &Shown, deed: Deed<'_>) -> Result<By, Denied> {
         let peer = Peer::asking();
         match shown.credential() {
             Credential::Bearer(token) => self.by_token(&self.policy.load(), token, deed, peer),
@@ -195,13 +202,14 @@ impl Auth {
     /// A refusal, unless it is only observed.
     fn enforce<T: From<By>>(
         &self,
-        guarded: Guarded,
+        guarded: &Guarded,
+        deed: &'static str,
         judged: Result<T, Denied>,
         what: &dyn std::fmt::Display,
         peer: Option<Peer>,
     ) -> Result<T, Denied> {
         let Err(denied) = judged else { return judged };
-        self.metrics.denied(denied.word(), !guarded.observe);
+        self.metrics.denied.denied(deed, &guarded.rule, denied.word(), !guarded.observe);
         let (from, what) = (address(peer), what.to_string());
         if self.quiet.is_news((&what, &denied.to_string(), from, guarded.observe), Instant::now()) {
             let enforced = !guarded.observe;

@@ -28,12 +28,21 @@ pub enum Mode {
 }
 
 /// How a service is guarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guarded {
+    /// By which rule, as it names services; empty by none.
+    pub rule: Arc<str>,
     /// By what.
     pub mode: Mode,
     /// Whether what it would refuse is only counted.
     pub observe: bool,
+}
+
+impl Guarded {
+    /// Where no rule matches.
+    fn otherwise(mode: Mode) -> Self {
+        Self { rule: "".into(), mode, observe: false }
+    }
 }
 
 /// Who may register which services, and who may operate.
@@ -176,7 +185,7 @@ pub struct Policy {
 impl Policy {
     /// Without a policy: whoever reaches the registry may register, and operators speak from its machine.
     pub fn open() -> Self {
-        let otherwise = Guarded { mode: Mode::Off, observe: false };
+        let otherwise = Guarded::otherwise(Mode::Off);
         Self { services: vec![], otherwise, tokens: vec![], tasks: vec![] }
     }
 
@@ -199,13 +208,13 @@ impl Policy {
         };
         let mut services = vec![];
         for (nth, rule) in file.services.into_iter().enumerate() {
-            let guarded = Guarded { mode: rule.mode, observe: rule.observe };
             let at = format!("services[{nth}].names");
             for name in patterns(&at, rule.names)? {
                 if services.iter().any(|(known, _)| *known == name) {
                     return Err(format!("{at}: {name} is there twice"));
                 }
-                services.push((name, guarded));
+                let rule_name = name.to_string().into();
+                services.push((name, Guarded { rule: rule_name, mode: rule.mode, observe: rule.observe }));
             }
         }
         services.sort_by_key(|(name, _)| std::cmp::Reverse(name.precision()));
@@ -222,7 +231,7 @@ impl Policy {
         }
         let tasks = file.tasks.into_iter().enumerate();
         let tasks = tasks.map(|(nth, task)| TaskGrant::of(&format!("tasks[{nth}]"), task)).collect::<Result<_, _>>()?;
-        Ok(Self { services, otherwise: Guarded { mode: Mode::Token, observe: false }, tokens, tasks })
+        Ok(Self { services, otherwise: Guarded::otherwise(Mode::Token), tokens, tasks })
     }
 
     /// Whether it says nothing at all, as a file does that is being written.
@@ -240,8 +249,8 @@ impl Policy {
     }
 
     /// How a service is guarded.
-    pub fn guards(&self, service: &str) -> Guarded {
-        self.services.iter().find(|(name, _)| name.matches(service)).map_or(self.otherwise, |(_, guarded)| *guarded)
+    pub fn guards(&self, service: &str) -> &Guarded {
+        self.services.iter().find(|(name, _)| name.matches(service)).map_or(&self.otherwise, |(_, guarded)| guarded)
     }
 
     /// Whether somebody without credentials may register something.

@@ -34,17 +34,25 @@ pub async fn healthcheck(State(app): Shared) -> Response {
 }
 
 fn ready(app: &App, word: &'static str) -> Response {
+    match unready(app) {
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+        None => word.into_response(),
+    }
+}
+
+fn unready(app: &App) -> Option<&'static str> {
     if app.is_stopping() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response()
+        Some("stopping\n")
     } else if app.registry.snapshot().is_none() {
-        (StatusCode::SERVICE_UNAVAILABLE, "the first read of the store is not complete\n").into_response()
+        Some("the first read of the store is not complete\n")
     } else {
-        word.into_response()
+        None
     }
 }
 
 /// `GET /metrics`
 pub async fn metrics(State(app): Shared) -> Response {
+    app.metrics.ready.set(unready(&app).is_none().into());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], app.metrics.text()).into_response()
 }

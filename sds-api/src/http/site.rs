@@ -14,7 +14,7 @@ use axum::{
 use http::Request;
 
 use super::{App, Peer};
-use crate::{error::ApiError, listener::Listener};
+use crate::{error::ApiError, listener::Listener, metrics::Deeds};
 
 /// One listener among those that are open.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,8 @@ pub struct Site<'a> {
     pub open: &'a [Listener],
     /// Whether registrations need a client's certificate.
     pub certified_writes: bool,
+    /// Counts those that come without.
+    pub denied: &'a Deeds,
 }
 
 impl Site<'_> {
@@ -51,10 +53,15 @@ impl Site<'_> {
         if !self.certified_writes {
             return methods;
         }
-        methods.route_layer(from_fn(|request: Request<Body>, next: Next| async {
-            match Peer::asking() {
-                Some(peer) if peer.certified => next.run(request).await,
-                _ => ApiError::ClientCertificateRequired.into_response(),
+        let deeds = self.denied.clone();
+        methods.route_layer(from_fn(move |request: Request<Body>, next: Next| {
+            let deeds = deeds.clone();
+            async move {
+                if Peer::asking().is_some_and(|peer| peer.certified) {
+                    return next.run(request).await;
+                }
+                deeds.denied("register", "", "certificate", true);
+                ApiError::ClientCertificateRequired.into_response()
             }
         }))
     }

@@ -44,22 +44,33 @@ impl EcsMetrics {
         registry.register("ecs_kept", help, metrics.kept.clone());
         let help = "Tasks that run with a sidecar and are not registered, by the replica that looked last";
         registry.register("ecs_unregistered", help, metrics.unregistered.clone());
+        for trouble in [Trouble::Away, Trouble::Throttled, Trouble::Denied] {
+            for call in ["DescribeTasks", "ListTasks"] {
+                drop(metrics.calls.get_or_create(&CallLabels { call, outcome: outcome(Some(trouble)) }));
+            }
+        }
+        for word in ["drained", "removed", "kept"] {
+            drop(metrics.words.get_or_create(&WordLabels { word }));
+        }
         metrics
     }
 
     /// Counts a call that ended.
     pub fn called(&self, call: &'static str, trouble: Option<Trouble>) {
-        let outcome = match trouble {
-            None => "ok",
-            Some(Trouble::Away) => "failed",
-            Some(Trouble::Throttled) => "throttled",
-            Some(Trouble::Denied) => "denied",
-        };
-        self.calls.get_or_create(&CallLabels { call, outcome }).inc();
+        self.calls.get_or_create(&CallLabels { call, outcome: outcome(trouble) }).inc();
     }
 
     /// Counts an instance that was drained, removed or kept.
     pub fn word(&self, word: &'static str) {
         self.words.get_or_create(&WordLabels { word }).inc();
+    }
+}
+
+fn outcome(trouble: Option<Trouble>) -> &'static str {
+    match trouble {
+        None => "ok",
+        Some(Trouble::Away) => "failed",
+        Some(Trouble::Throttled) => "throttled",
+        Some(Trouble::Denied) => "denied",
     }
 }

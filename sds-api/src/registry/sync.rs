@@ -262,6 +262,7 @@ impl Loop {
         round.rows.retain(|row| self.sync.options.addresses.check(row.key.endpoint).is_ok());
         let (leases, now) = (self.sync.options.leases, self.started.elapsed());
         let mute = self.vouching.is_failing(leases.flush(), now);
+        self.sync.metrics.vouching.set((!mute).into());
         let (began, seen) = (round.began, std::mem::take(&mut round.seen));
         let error = round.failed.clone();
         let folded = round.fold(&mut self.fold, mute, wall);

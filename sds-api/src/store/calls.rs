@@ -175,7 +175,7 @@ impl Trouble {
     }
 
     /// As it is counted.
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Away => "failed",
             Self::Throttled => "throttled",

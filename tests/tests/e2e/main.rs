@@ -25,6 +25,7 @@ mod kumonos;
 mod limits;
 mod listeners;
 mod lyft;
+mod metrics;
 mod native;
 mod operator;
 mod outage;

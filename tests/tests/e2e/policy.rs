@@ -125,12 +125,17 @@ fn every_write_of_every_dialect_needs_the_token() {
             let answer = say(&api, Some(&good), method.clone(), path, body).await?;
             ensure!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
         }
-        let denied = api.metric(r#"sds_writes_denied_total{why="unproven",enforced="true"}"#).await?;
-        ensure!(denied == 27.0, "{denied} were counted");
+        let denied = async |deed| {
+            let labels = [("deed", deed), ("why", "unproven"), ("enforced", "true")];
+            api.total("sds_writes_denied_total", &labels).await
+        };
+        let counted = denied("register").await?;
+        ensure!(counted == 27.0, "{counted} were counted");
         // Who is on this machine operates without a token, and not with a wrong one.
         let weigh =
             async |token| say(&api, token, Method::POST, "/v1/loadbalancing/web", "load_balancing_weight=7").await;
         weigh(Some(&unknown)).await?.expect(401)?;
+        ensure!(denied("operate").await? == 1.0, "this was not");
         weigh(None).await?.expect(204)?;
 
         // Its own services only, and of what is nobody's nothing.
@@ -187,8 +192,9 @@ fn a_sidecar_lives_by_its_token() {
 
         let mut sidecar = Sidecar::start(stage, api.addr, "web", &app, &env(&good)).await?;
         api.until_status("web", &at, "healthy", SOON).await?;
-        let denied = r#"sds_writes_denied_total{why="unproven",enforced="true"}"#;
-        let before = api.metric(denied).await?;
+        let denied = async || api.total("sds_writes_denied_total", &[("why", "unproven")]).await;
+        let before = denied().await?;
+        ensure!(before > 0.0, "the other one was not counted");
         throughout("it stays for two leases", Duration::from_secs(4), async || {
             ensure!(api.status("web", &at).await? == "healthy");
             Ok(())
@@ -198,7 +204,7 @@ fn a_sidecar_lives_by_its_token() {
         api.until_status("web", &at, "absent", SOON).await?;
         let events = api.get("/v1/events?service=web&audit=true").await?.expect(200)?.text();
         ensure!(events.contains("token own from 127.0.0.1: healthy -> draining"), "{events}");
-        ensure!(api.metric(denied).await? == before, "a call of its was refused");
+        ensure!(denied().await? == before, "a call of its was refused");
         Ok(())
     });
 }
@@ -271,9 +277,10 @@ fn a_fleet_moves_from_open_to_closed_without_a_refused_write() {
         let loaded = async |what: &str| {
             until(what, RELOAD, async || {
                 let token = Some(&*old).filter(|_| what != "observe");
-                let denied = api.metric(r#"sds_writes_denied_total{why="missing",enforced="false"}"#).await;
+                let observed = [("why", "missing"), ("enforced", "false")];
+                let denied = api.total("sds_writes_denied_total", &observed).await?;
                 let closed = put(&api, None, "10.9.9.9:80", (1, 1)).await?.status == 401;
-                ensure!(if what == "observe" { denied.is_ok_and(|n| n > 0.0) } else { closed }, "not yet, {token:?}");
+                ensure!(if what == "observe" { denied > 0.0 } else { closed }, "not yet, {token:?}");
                 Ok(())
             })
             .await

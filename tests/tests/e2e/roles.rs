@@ -95,9 +95,9 @@ fn a_fleet_moves_from_open_to_its_roles_without_a_refused_write() {
         ensure!(sts.count() == 0, "nobody is to be asked");
 
         write(&path, &policy("'aws'\nobserve = true"))?;
-        let missing = r#"sds_writes_denied_total{why="missing",enforced="false"}"#;
+        let missing = [("deed", "register"), ("rule", "web"), ("why", "missing"), ("enforced", "false")];
         until("the legacy client to be observed", SOON, async || {
-            ensure!(api.metric(missing).await? > 0.0 && sts.count() > 0);
+            ensure!(api.total("sds_writes_denied_total", &missing).await? > 0.0 && sts.count() > 0);
             Ok(())
         })
         .await?;
@@ -120,8 +120,8 @@ fn a_fleet_moves_from_open_to_its_roles_without_a_refused_write() {
         let refused = old.await??;
         ensure!(refused.is_empty(), "a write for a service that is open was refused: {refused:?}");
         for why in ["unproven", "forbidden", "away"] {
-            let counted = api.metric(&format!(r#"sds_writes_denied_total{{why="{why}",enforced="true"}}"#)).await;
-            ensure!(counted.is_err(), "{why}: {counted:?}");
+            let counted = api.total("sds_writes_denied_total", &[("why", why), ("enforced", "true")]).await?;
+            ensure!(counted == 0.0, "{why}: {counted}");
         }
         Ok(())
     });

@@ -269,6 +269,8 @@ fn registrations_need_a_certificate_and_reads_do_not() {
             ensure!(refused["id"] == "ClientCertificateRequired", "{method} {path}: {refused}");
         }
         ensure!(api.instances("web").await?.is_empty() && api.instances("old").await?.is_empty());
+        let counted = api.total("sds_writes_denied_total", &[("why", "certificate"), ("deed", "register")]).await?;
+        ensure!(counted == writes().len() as f64, "{counted} were counted");
         let mut with = place.connect(api.addr, Some(&known)).await?;
         for (method, path, body) in writes() {
             let answer = with.ask(method, &path, &body).await?;

@@ -16,7 +16,7 @@ fn the_most_precise_rule_counts_and_none_is_no_open_door() {
          [[services]]\nnames = ['web']\nmode = 'token'\nobserve = true",
     );
     let guards = |service| {
-        let Guarded { mode, observe } = policy.guards(service);
+        let Guarded { mode, observe, .. } = *policy.guards(service);
         (mode, observe)
     };
     assert_eq!(guards("pay-api"), (Mode::Aws, false));

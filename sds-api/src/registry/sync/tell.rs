@@ -116,7 +116,9 @@ impl Loop {
         let metrics = &self.sync.metrics;
         metrics.services.set(count(snapshot.services.len()));
         metrics.instances.set(count(snapshot.services.values().map(|service| service.instances.len()).sum()));
-        self.sync.snapshots.send_replace(Some(Arc::new(snapshot)));
+        let snapshot = Arc::new(snapshot);
+        metrics.members.serve(snapshot.clone());
+        self.sync.snapshots.send_replace(Some(snapshot));
     }
 
     /// Old Envoys' answers tell when each host was last heard: rendered anew for services that are polled. Rows that the
