@@ -38,7 +38,7 @@ const TRICKLE: u32 = 20;
 
 /// One line for the person who watches.
 #[allow(clippy::print_stdout, reason = "the demo talks on stdout")]
-fn say(line: impl AsRef<str>) {
+pub fn say(line: impl AsRef<str>) {
     println!("{}", line.as_ref());
 }
 

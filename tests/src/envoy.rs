@@ -4,11 +4,12 @@
 //! are the judge: a refusal shows as `update_rejected`.
 
 mod bootstrap;
+mod shipped;
 
 use std::{
     collections::BTreeMap,
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -21,6 +22,7 @@ use serde_json::Value;
 use crate::{api::Api, http, place, process::Process, programs, python::ENVOY, stage::Stage, wait};
 
 pub use bootstrap::{Guards, HealthChecks, Mode};
+pub use shipped::Shipped;
 
 /// How one is set up.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct Envoy {
     pub listener: SocketAddr,
     /// Its admin page.
     pub admin: SocketAddr,
+    /// Where it shows its metrics to others, if it does.
+    pub stats: Option<SocketAddr>,
     setup: Setup,
     /// Its clusters; it follows what is moved there.
     clusters: PathBuf,
@@ -111,29 +115,48 @@ impl Envoy {
         Self::run(stage, setup, clusters, text).await
     }
 
-    /// Starts one of a configuration that is shipped, with `api` for its registry and ports of its own.
+    /// Starts one of a configuration that is shipped, whose first cluster is `web`, with `api` for its registry.
     pub async fn shipped(stage: &Stage, text: &str, api: SocketAddr) -> anyhow::Result<Self> {
-        let registry = format!("{{address: {}, port_value: {}}}", api.ip(), api.port());
-        let changed = text.replace("{address: sds-api, port_value: 8080}", &registry);
-        ensure!(changed != text, "it names no registry at sds-api:8080");
-        let changed =
-            changed.replace("port_value: 9901", "port_value: 0").replace("port_value: 10000", "port_value: 0");
+        Self::of(stage, &Shipped::new(text, "web", &[api])?).await
+    }
+
+    /// Starts one of a configuration that is shipped.
+    pub async fn of(stage: &Stage, shipped: &Shipped) -> anyhow::Result<Self> {
         let setup = Setup {
-            replicas: vec![api],
-            services: vec!["web".to_owned()],
+            replicas: Vec::new(),
+            services: vec![shipped.service.clone()],
             mode: Mode::Ads,
             checks: HealthChecks::Off,
             guards: Guards::default(),
         };
-        Self::run(stage, &setup, PathBuf::new(), changed).await
+        for attempt in 0.. {
+            // Another process may be quicker to take it.
+            let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            let run = Self::start_with(stage, &setup, PathBuf::new(), shipped.admin(port), &shipped.args).await;
+            match run {
+                Err(error) if attempt < 3 && format!("{error:#}").contains("Address already in use") => {}
+                run => return run,
+            }
+        }
+        unreachable!("the last attempt returns")
     }
 
     async fn run(stage: &Stage, setup: &Setup, clusters: PathBuf, text: String) -> anyhow::Result<Self> {
+        Self::start_with(stage, setup, clusters, text, &[]).await
+    }
+
+    async fn start_with(
+        stage: &Stage,
+        setup: &Setup,
+        clusters: PathBuf,
+        text: String,
+        args: &[String],
+    ) -> anyhow::Result<Self> {
         let name = next_name();
         let (config, admin_file) = (stage.file(&format!("{name}.yaml")), stage.file(&format!("{name}-admin")));
         fs::write(&config, text)?;
         let mut command = programs::bare(&binary().await?);
-        command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file);
+        command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file).args(args);
         command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]);
         command.arg("--reject-unknown-dynamic-fields");
         let mut process = stage.spawn("envoy", command)?;
@@ -143,18 +166,20 @@ impl Envoy {
                 return Ok(Err(status));
             }
             let admin: SocketAddr = fs::read_to_string(&admin_file).context("no admin address yet")?.trim().parse()?;
-            let ready = http::get_json(&client, &format!("http://{admin}/listeners?format=json")).await?;
-            let port = &ready["listener_statuses"][0]["local_address"]["socket_address"]["port_value"];
-            let port = port.as_u64().and_then(|port| u16::try_from(port).ok()).context("no listener yet")?;
+            let listeners = http::get_json(&client, &format!("http://{admin}/listeners?format=json")).await?;
+            let listeners = listeners["listener_statuses"].as_array().context("no listeners yet")?;
+            let (stats, others): (Vec<_>, Vec<_>) = listeners.iter().partition(|one| one["name"] == "stats");
+            let stats = stats.first().map(|one| bound(one)).transpose()?;
+            let listener = bound(others.first().context("no listener yet")?)?;
             let state = http::send(&client, reqwest::Method::GET, &format!("http://{admin}/ready"), &[], "").await?;
             state.expect(200)?;
-            Ok(Ok((admin, SocketAddr::from(([127, 0, 0, 1], port)))))
+            Ok(Ok((admin, listener, stats)))
         });
-        let (admin, listener) = match up.await? {
+        let (admin, listener, stats) = match up.await? {
             Ok(up) => up,
             Err(status) => anyhow::bail!("Envoy ended ({status}):\n{}", process.log().tail(20)),
         };
-        Ok(Self { process, listener, admin, setup: setup.clone(), clusters, client })
+        Ok(Self { process, listener, admin, stats, setup: setup.clone(), clusters, client })
     }
 
     /// Gives it these clusters and takes away all others.
@@ -217,6 +242,13 @@ impl Envoy {
         })
         .await
     }
+}
+
+/// The port that a listener got.
+fn bound(listener: &Value) -> anyhow::Result<SocketAddr> {
+    let port = &listener["local_address"]["socket_address"]["port_value"];
+    let port = port.as_u64().and_then(|port| u16::try_from(port).ok()).context("no port yet")?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
 fn next_name() -> String {
