@@ -1,6 +1,6 @@
 //! The mesh under a real Prometheus of the shipped configuration, in which addresses alone are changed.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::ensure;
 
@@ -10,7 +10,6 @@ use crate::{
     stage::Stage,
     wait::until,
 };
-use std::time::Duration;
 
 /// The name of the shipped rules.
 pub const RULES: &str = "prometheus/rules.yaml";

@@ -26,6 +26,7 @@ mod limits;
 mod listeners;
 mod lyft;
 mod metrics;
+mod mesh;
 mod native;
 mod operator;
 mod outage;
