@@ -51,3 +51,4 @@ pub mod wait;
 pub mod watch;
 pub mod wire;
 pub mod xds;
+pub mod yaml;

@@ -39,7 +39,7 @@ impl Mesh {
             ("http://sds-api:8080/", format!("http://{one}/")),
             ("[front:9903]", format!("['{front}']")),
             // It cannot be had here; what it would be sent is looked at by a listener of ours.
-            ("[statsd-exporter:9102]", "[]".to_owned()),
+            ("[front:9102]", "[]".to_owned()),
         ] {
             ensure!(shipped.contains(from), "docker/prometheus/prometheus.yaml has no '{from}'");
             shipped = shipped.replace(from, &to);

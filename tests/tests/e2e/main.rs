@@ -5,6 +5,7 @@
 mod answers;
 mod attack;
 mod clocks;
+mod compose;
 mod config;
 mod conformance;
 mod cookpad;
