@@ -17,6 +17,7 @@ ENTRY = (
     r' +isBlock: (\w+),\n'
     r' +type: "(\w+)",\n'
     r' +storageClassType: "(\w+)",\n')
+FILES = ["index.js", "index.d.ts"]
 SIMPLE = {"string": "string", "number": "number", "boolean": "bool", "any": "string"}
 GETTER = {
     "getStringAttribute": "string", "getNumberAttribute": "number", "getBooleanAttribute": "bool",
@@ -58,11 +59,14 @@ def block(code, types, body, indent, interface):
     return {"attributes": attributes, "blocks": blocks}
 
 
-def schema(package, name):
+def folder(name):
+    """Where its class is."""
+    return "package/lib/" + name.replace("data.aws_", "data-aws-").replace("aws_", "").replace("_", "-")
+
+
+def schema(files, name):
     """One resource, data source, or the provider."""
-    folder = name.replace("data.aws_", "data-aws-").replace("aws_", "").replace("_", "-")
-    read = lambda file: package.extractfile(f"package/lib/{folder}/{file}").read().decode().split("//# sourceMapping")[0]
-    code, types = read("index.js"), read("index.d.ts")
+    code, types = (files[f"{folder(name)}/{file}"] for file in FILES)
     main = re.search(r"^class (\w+) extends cdktf\.Terraform(?:Resource|DataSource|Provider) \{(.*?)^\}", code, re.S | re.M)
     found = block(code, types, main[2].split("synthesizeHclAttributes")[1], 12, main[1] + "Config")
     for getter, attribute in re.findall(r"this\.(get\w+Attribute)\('(\w+)'\)", main[2]):
@@ -72,9 +76,13 @@ def schema(package, name):
 
 
 def main():
-    with tarfile.open(sys.argv[1]) as package:
-        names = ["provider", *sorted(sys.argv[2:])]
-        json.dump({name: schema(package, name) for name in names}, sys.stdout, indent=1)
+    names = ["provider", *sorted(sys.argv[2:])]
+    wanted = {f"{folder(name)}/{file}" for name in names for file in FILES}
+    with tarfile.open(sys.argv[1], "r|gz") as package:
+        files = {
+            it.name: package.extractfile(it).read().decode().split("//# sourceMapping")[0]
+            for it in package if it.name in wanted}
+    json.dump({name: schema(files, name) for name in names}, sys.stdout, indent=1)
 
 
 main()

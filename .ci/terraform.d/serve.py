@@ -12,19 +12,19 @@ import grpc
 from tf.gen import tfplugin_pb2 as pb
 
 NESTING = pb.Schema.NestedBlock.NestingMode
-# A provider fills these in where a configuration is silent.
+# A provider fills these in where a configuration is silent; a data source everything.
 FILLED = {"id", "region", "tags_all"}
 
 
-def attribute(name, it):
-    computed = it.get("computed", False)
+def attribute(name, it, looked_up):
+    computed, required = it.get("computed", False), it.get("required", False)
     return pb.Schema.Attribute(
-        name=name, type=json.dumps(it["type"]).encode(), required=it.get("required", False),
-        optional=not computed and not it.get("required"), computed=computed or name in FILLED)
+        name=name, type=json.dumps(it["type"]).encode(), required=required, optional=not computed and not required,
+        computed=computed or ((looked_up or name in FILLED) and not required))
 
 
-def block(it):
-    made = pb.Schema.Block(attributes=[attribute(*pair) for pair in it["attributes"].items()])
+def block(it, looked_up=False):
+    made = pb.Schema.Block(attributes=[attribute(*pair, looked_up) for pair in it["attributes"].items()])
     for name, inner in it["blocks"].items():
         nesting = NESTING.Value(inner["nesting"].upper())
         bounded = nesting in (NESTING.LIST, NESTING.SET)
@@ -36,7 +36,7 @@ def block(it):
 
 def main():
     with open(sys.argv[1]) as file:
-        found = {name: pb.Schema(version=0, block=block(it)) for name, it in json.load(file).items()}
+        found = {name: pb.Schema(version=0, block=block(it, name.startswith("data."))) for name, it in json.load(file).items()}
     schemas = pb.GetProviderSchema.Response(provider=found.pop("provider"))
     for name, schema in found.items():
         kind = schemas.data_source_schemas if name.startswith("data.") else schemas.resource_schemas

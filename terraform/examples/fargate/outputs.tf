@@ -1,0 +1,3 @@
+output "envoys_poll" {
+  value = module.registry.url
+}
