@@ -255,9 +255,10 @@ impl Config {
         Ok(())
     }
 
-    /// Names of the ancestors that were set beside ours, which win.
+    /// Names of the ancestors that were set beside ours, which win. The same port is no contradiction: images set one.
     pub fn warnings(&self) -> Vec<&'static str> {
-        if self.listen.is_some() && self.port.is_some() { vec!["PORT is ignored, SDS_LISTEN is set"] } else { vec![] }
+        let contradicted = self.listen.zip(self.port).is_some_and(|(listen, port)| listen.port() != port);
+        if contradicted { vec!["PORT is ignored, SDS_LISTEN is set"] } else { vec![] }
     }
 
     /// Where to listen, the main one first.
@@ -391,6 +392,14 @@ mod tests {
     fn loopback_may_be_registered_only_where_it_is_listened_on() {
         assert!(read(&[]).unwrap().allows_loopback());
         assert!(!read(&["--port", "80", "--allow-open-writes", "true"]).unwrap().allows_loopback());
+    }
+
+    #[test]
+    fn an_ancestors_name_that_says_something_else_is_told() {
+        let warnings = |args: &[&str]| read(args).unwrap().warnings().len();
+        assert_eq!(warnings(&["--listen", "127.0.0.1:80", "--port", "8080"]), 1);
+        assert_eq!(warnings(&["--listen", "127.0.0.1:8080", "--port", "8080"]), 0);
+        assert_eq!(warnings(&["--port", "80", "--allow-open-writes", "true"]), 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use anyhow::Context;
 pub fn home() -> PathBuf {
     let exe = std::env::current_exe().unwrap_or_default();
     let target = exe.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
-    let target = target.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), Path::to_owned);
+    let target = target.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"), Path::to_owned);
     target.join("e2e")
 }
 

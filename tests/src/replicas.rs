@@ -44,17 +44,8 @@ impl Replica {
     ) -> anyhow::Result<Self> {
         let gate = Gate::http(store).await?;
         let endpoint = format!("http://{}", gate.addr);
-        let ours = [
-            ("SDS_STORE", "dynamodb"),
-            ("DDB_TABLE", TABLE),
-            ("SDS_CREATE_TABLE", "true"),
-            ("AWS_ENDPOINT_URL_DYNAMODB", &endpoint),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-        ];
         let env: Vec<_> =
-            ours.iter().chain(env).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            on(&endpoint).iter().chain(env).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let api = spawn(stage, programs, &env).await?;
         Ok(Self { api, gate, programs: programs.clone(), env })
     }
@@ -87,6 +78,19 @@ impl Replica {
     pub fn thaw(&self) -> anyhow::Result<()> {
         self.api.process.signal(Signal::CONT)
     }
+}
+
+/// What a registry has to be told to live on the DynamoDB at `endpoint`.
+pub fn on(endpoint: &str) -> [(&str, &str); 7] {
+    [
+        ("SDS_STORE", "dynamodb"),
+        ("DDB_TABLE", TABLE),
+        ("SDS_CREATE_TABLE", "true"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ]
 }
 
 async fn spawn(stage: &Stage, programs: &Programs, env: &[(String, String)]) -> anyhow::Result<Api> {

@@ -22,6 +22,7 @@ mod flap;
 mod fleet;
 mod forged;
 mod http;
+mod image;
 mod kumonos;
 mod limits;
 mod listeners;

@@ -25,7 +25,7 @@ const AT: &str = "10.0.0.1:80";
 const RELOAD: Duration = Duration::from_secs(5);
 
 /// A token and its hash, made as an operator makes one.
-async fn token(programs: &Programs) -> anyhow::Result<[String; 2]> {
+pub async fn token(programs: &Programs) -> anyhow::Result<[String; 2]> {
     let made = programs.api().args(["token", "new"]).output().await?;
     ensure!(made.status.success(), "{made:?}");
     let text = String::from_utf8(made.stdout)?;
