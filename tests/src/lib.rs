@@ -46,6 +46,7 @@ pub mod statsd;
 pub mod table;
 pub mod times;
 pub mod tls;
+pub mod unit;
 pub mod v1;
 pub mod wait;
 pub mod watch;

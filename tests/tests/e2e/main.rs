@@ -49,6 +49,7 @@ mod stale;
 mod store;
 mod storeless;
 mod targets;
+mod systemd;
 mod task;
 mod tls;
 mod truth;
