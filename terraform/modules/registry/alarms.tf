@@ -56,7 +56,8 @@ resource "aws_cloudwatch_metric_alarm" "log" {
   ok_actions          = var.alarm_actions
 }
 
-# Replicas that serve, as the load balancer counts them: also when ECS cannot start enough.
+# Replicas that serve, as the load balancer counts them: also when ECS cannot start enough. Its nodes see all zones, so each
+# of them counts all replicas.
 resource "aws_cloudwatch_metric_alarm" "few_replicas" {
   alarm_name          = "${var.name}-few-replicas"
   alarm_description   = "Fewer replicas of the registry are ready than should run at least."

@@ -20,7 +20,7 @@ locals {
     SDS_AUDIENCE          = var.audience
     SDS_ECS_CLUSTERS      = length(var.ecs_clusters) == 0 ? null : join(",", var.ecs_clusters)
     SDS_PEERS             = var.peers_namespace == null ? null : "${local.scheme}://${var.peers_namespace}:${local.port_of.write}"
-    SDS_TRUSTED_PROXIES   = join(",", local.load_balancer_networks)
+    SDS_TRUSTED_PROXIES   = join(",", distinct(local.load_balancer_networks))
     SDS_SHUTDOWN_DELAY    = "${var.shutdown_delay}s"
     SDS_LOG_FORMAT        = "json"
   }

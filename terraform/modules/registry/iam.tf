@@ -64,7 +64,7 @@ locals {
     [{
       Sid      = "Logs"
       Effect   = "Allow"
-      Resource = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:${local.log_group}:log-stream:*"]
+      Resource = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:${local.log_group}:*"]
       Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     }],
     length(local.secret_arns) == 0 ? [] : [{

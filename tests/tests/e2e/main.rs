@@ -51,6 +51,7 @@ mod storeless;
 mod targets;
 mod systemd;
 mod task;
+mod terraform;
 mod tls;
 mod truth;
 mod upgrade;

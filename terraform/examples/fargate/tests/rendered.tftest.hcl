@@ -25,15 +25,15 @@ variables {
   sds_api_image = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/sds-api:0.1.0"
   sidecar_image = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/sds-sidecar:0.1.0"
   app_image     = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/web:1.0.0"
-  # Of the tokens that the end-to-end test shows: web-token, on-call-token and replicas-token.
+  # Of the tokens that the end-to-end test shows: sds_token_web, sds_token_on_call and sds_token_replicas.
   web_token = {
     secret_arn = "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:sds/web-a1b2c3"
-    sha256     = "671391faf68e509ca4ec48ccb0690453e9b82c2fa48273703233d60b52b9640d"
+    sha256     = "453ffa0119d7b77978bc1f9b31905804a32310041f3f7bffa0927b4d60543a0a"
   }
-  on_call_token_sha256 = "16634cb23f1142159b513f2da014784a413e60a2ba2a2297844f28be69bd7f6e"
+  on_call_token_sha256 = "06cdc24c6f396b4e1bafcaeea8da258fad5e70ce4a8e01ff66d9549da3d562a4"
   peers_token = {
     secret_arn = "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:sds/replicas-a1b2c3"
-    sha256     = "47072d37c1714f40d533e336d3dfbc6a6989d15ad789261aa7385f67477c8c0d"
+    sha256     = "6decf181c887ed86f8eeb4e16a877b6c6ee1060434fa24e1f9a7fb6345877fa4"
   }
 }
 

@@ -78,7 +78,7 @@ run "plain" {
       AWS_REGION          = "ap-northeast-1"
       DDB_TABLE           = "sds"
       SDS_POLICY          = var.policy
-      SDS_TRUSTED_PROXIES = "10.0.0.0/20,10.0.0.0/20"
+      SDS_TRUSTED_PROXIES = "10.0.0.0/20"
       SDS_SHUTDOWN_DELAY  = "30s"
       SDS_LOG_FORMAT      = "json"
     }

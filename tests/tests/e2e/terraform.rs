@@ -1,0 +1,67 @@
+//! What Terraform's examples render (`terraform/examples/*/rendered`, kept up to date by `.ci/terraform`) does what they are for:
+//! AWS's own model takes the files, tasks of theirs are deployed without a lost request, the registry starts as it is told to,
+//! and what the modules say about the programs is what the programs say. None of it needs Terraform.
+
+mod drift;
+mod registry;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::ensure;
+use e2e::{
+    ecs::definition::{Definition, NetworkMode},
+    scenario::deploy::{self, Plan},
+};
+use serde_json::Value;
+
+use crate::{alone, play};
+
+/// A file of this repository.
+fn path(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(name)
+}
+
+fn read(name: &str) -> anyhow::Result<String> {
+    Ok(fs::read_to_string(path(name)).map_err(|error| anyhow::anyhow!("{name}: {error}"))?)
+}
+
+fn rendered(example: &str, name: &str) -> anyhow::Result<Value> {
+    Ok(serde_json::from_str(&read(&format!("terraform/examples/{example}/rendered/{name}.json"))?)?)
+}
+
+#[test]
+fn aws_takes_every_rendered_task_definition() {
+    play("aws_takes_every_rendered_task_definition", async |_| {
+        for (example, name) in
+            [("fargate", "web"), ("fargate", "sds"), ("ec2-bridge", "web"), ("from-cookpad-sds", "sds")]
+        {
+            Definition::aws_takes(rendered(example, name)?).await?;
+        }
+        Ok(())
+    });
+}
+
+/// A rolling deploy of the example's app, under load.
+fn loses_nothing(test: &str, example: &str, mode: NetworkMode) {
+    alone(test, async |stage| {
+        let definition = Definition::read(&path(&format!("terraform/examples/{example}/rendered/web.json")))?;
+        ensure!(definition.network_mode == mode, "{example} is about {mode:?}");
+        let plan = Plan::plain(3, 1, definition);
+        let outcome = deploy::play(stage, &plan).await?;
+        println!("{} answered, {} failed", outcome.report.ok(), outcome.report.failures());
+        outcome.lost_nothing(&plan)
+    });
+}
+
+#[test]
+fn a_deploy_of_the_rendered_fargate_task_fails_no_request() {
+    loses_nothing("a_deploy_of_the_rendered_fargate_task_fails_no_request", "fargate", NetworkMode::Awsvpc);
+}
+
+#[test]
+fn a_deploy_of_the_rendered_bridge_task_fails_no_request() {
+    loses_nothing("a_deploy_of_the_rendered_bridge_task_fails_no_request", "ec2-bridge", NetworkMode::Bridge);
+}
