@@ -135,8 +135,10 @@ fn certificates_are_judged_by_the_systems_authorities() {
         let check = format!("https://:{}/health", app.addr.port());
         let sidecar = Sidecar::start(stage, app.addr, "web", &app, &[("SDS_CHECK", &check)]).await?;
         let mut command = stage.programs.sidecar();
-        let asked = command.arg("healthcheck").env("SDS_ADMIN_LISTEN", sidecar.admin.to_string()).status().await?;
-        ensure!(asked.code() == Some(1), "what never registered is healthy: {asked}");
+        let asked = command.arg("healthcheck").env("SDS_ADMIN_LISTEN", sidecar.admin.to_string()).output().await?;
+        let told = String::from_utf8_lossy(&asked.stderr).into_owned();
+        ensure!(asked.status.code() == Some(1) && told.contains("has not passed its check yet"), "{told}");
+        ensure!(sidecar.page("/livez").await? == 200);
         Ok(())
     });
 }
