@@ -42,7 +42,7 @@ async fn play(once: bool) -> anyhow::Result<()> {
         );
         envoy::binary().await?;
         let mut mesh = Mesh::start(&stage, &[("SDS_LEASE", "6s"), ("SDS_ENV", "mesh")]).await?;
-        let prometheus = match mesh.observe(&stage, &text(RULES).unwrap_or_default()).await {
+        let prometheus = match mesh.observe(&stage, &text(RULES)?).await {
             Ok(prometheus) => Some(prometheus),
             Err(error) if format!("{error:#}").contains("cannot be had") => {
                 say(format!("\nWithout Prometheus: {error:#}"));
@@ -52,7 +52,7 @@ async fn play(once: bool) -> anyhow::Result<()> {
         };
         look(&mesh, prometheus.as_ref());
         if once {
-            return check(&mut mesh, prometheus.as_ref()).await;
+            return check(&mut mesh, &stage, prometheus.as_ref()).await;
         }
         std::future::pending().await
     };
@@ -85,15 +85,15 @@ fn look(mesh: &Mesh, prometheus: Option<&Prometheus>) {
     );
 }
 
-async fn check(mesh: &mut Mesh, prometheus: Option<&Prometheus>) -> anyhow::Result<()> {
+async fn check(mesh: &mut Mesh, stage: &Stage, prometheus: Option<&Prometheus>) -> anyhow::Result<()> {
     until("the front Envoy's statistics to be pushed", SOON, async || {
         let sent = mesh.statsd.named("envoy.cluster.upstream_rq_total")?;
-        ensure!(
-            SERVICES.iter().all(|service| sent.iter().any(|(tags, sent)| {
-                tags.get("envoy.cluster_name").is_some_and(|name| name == service) && sent.value > 0.0
-            })),
-            "{sent:?}"
-        );
+        let of = |service: &str| {
+            let mut own =
+                sent.iter().filter(|(tags, _)| tags.get("envoy.cluster_name").is_some_and(|name| name == service));
+            own.any(|(_, sent)| sent.value > 0.0)
+        };
+        ensure!(SERVICES.into_iter().all(of), "{sent:?}");
         Ok(())
     })
     .await?;
@@ -101,6 +101,9 @@ async fn check(mesh: &mut Mesh, prometheus: Option<&Prometheus>) -> anyhow::Resu
     if let Some(prometheus) = prometheus {
         mesh.all_up(prometheus).await?;
         say("Prometheus found all tasks by the registry, and everything that it scrapes is up.");
+        mesh.an_ipv6_target(prometheus).await?;
+        mesh.a_registry_away(stage, prometheus).await?;
+        say("It keeps its targets while the registry that it asks is away.");
     }
     mesh.trickle.flows(20).await?;
     let (failed, why) = mesh.trickle.failed();
