@@ -3,6 +3,7 @@
 use std::{
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -42,12 +43,23 @@ impl Authority {
         self.pair(&["127.0.0.1", "localhost"])
     }
 
+    /// The same, that ends then, in seconds since 1970.
+    pub fn local_until(&self, seconds: u64) -> anyhow::Result<Pair> {
+        let end = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
+        self.sign(&["127.0.0.1", "localhost"], |params| params.not_after = end)
+    }
+
     /// One for these names and addresses.
     pub fn pair(&self, names: &[&str]) -> anyhow::Result<Pair> {
+        self.sign(names, |_| ())
+    }
+
+    fn sign(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> anyhow::Result<Pair> {
         let key = KeyPair::generate()?;
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, "leaf");
+        change(&mut params);
         let cert = params.signed_by(&key, &self.0)?;
         Ok(Pair { cert: cert.pem(), key: key.serialize_pem() })
     }

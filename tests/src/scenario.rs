@@ -1,5 +1,6 @@
 //! Long stories that the gate plays in a small size and a soak in full.
 
+pub mod alerts;
 pub mod blackstart;
 pub mod blind;
 pub mod clocks;

@@ -1,6 +1,6 @@
 //! The mesh under a real Prometheus of the shipped configuration, in which addresses alone are changed.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, ensure};
 use reqwest::Method;
@@ -26,15 +26,15 @@ impl Mesh {
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("rules.yaml"), rules)?;
         let config = dir.join("prometheus.yaml");
-        self.configure(&config)?;
+        fs::write(&config, self.config()?)?;
         check_config(&config).await?;
         let prometheus = Prometheus::start(stage, &config).await?;
         self.all_up(&prometheus).await?;
         Ok(prometheus)
     }
 
-    /// Writes the shipped configuration with the addresses of this mesh.
-    fn configure(&self, config: &Path) -> anyhow::Result<()> {
+    /// The shipped configuration with the addresses of this mesh.
+    pub fn config(&self) -> anyhow::Result<String> {
         let [one, two] = [0, 1].map(|nth| self.registries[nth].api.addr.to_string());
         let front = self.front.stats.map(|addr| addr.to_string()).unwrap_or_default();
         let mut shipped = text("prometheus/prometheus.yaml")?;
@@ -48,7 +48,7 @@ impl Mesh {
             ensure!(shipped.contains(from), "docker/prometheus/prometheus.yaml has no '{from}'");
             shipped = shipped.replace(from, &to);
         }
-        Ok(fs::write(config, shipped)?)
+        Ok(shipped)
     }
 
     /// Waits until exactly what runs is scraped, and all of it is up.

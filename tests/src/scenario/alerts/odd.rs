@@ -1,0 +1,107 @@
+//! A registry apart from the mesh, with all that the mesh does without: TLS, a policy, ECS, few connections.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, ensure};
+use reqwest::Method;
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::{
+    api::{Api, native_path, registration},
+    aws::ecs::{Ecs, task::Task},
+    clock, http,
+    pki::Authority,
+    stage::Stage,
+    wait::{SOON, until},
+};
+
+/// Services that anybody may register; who registers others needs a token.
+const POLICY: &str =
+    "[[services]]\nnames = ['known']\nmode = 'off'\n[[services]]\nnames = ['closed']\nmode = 'token'\n";
+const CLUSTER: &str = "prod";
+/// So many connections.
+const CAP: usize = 20;
+
+/// It.
+pub struct Odd {
+    /// Asked over TLS.
+    pub api: Api,
+    /// What it asks about tasks.
+    pub ecs: Ecs,
+    authority: Authority,
+    cert: PathBuf,
+    key: PathBuf,
+    policy: PathBuf,
+    /// Who holds its connections.
+    crowd: Vec<TcpStream>,
+}
+
+impl Odd {
+    /// Starts it; all is well with it.
+    pub async fn start(stage: &Stage) -> anyhow::Result<Self> {
+        let authority = Authority::new()?;
+        let [cert, key, policy] = ["cert.pem", "key.pem", "policy.toml"].map(|name| stage.file(name));
+        authority.local()?.write(&cert, &key)?;
+        fs::write(stage.file("authority.pem"), authority.pem())?;
+        fs::write(&policy, POLICY)?;
+        let ecs = Ecs::start().await?;
+        let [c, k, p] = [&cert, &key, &policy].map(|path| path.to_string_lossy().into_owned());
+        let cap = CAP.to_string();
+        let mut env = ecs.env(CLUSTER);
+        env.extend([("SDS_TLS_CERT", c.as_str()), ("SDS_TLS_KEY", &k), ("SDS_POLICY", &p), ("SDS_CONNECTIONS", &cap)]);
+        env.extend([("SDS_LEASE", "1h"), ("SDS_ECS_INTERVAL", "1s"), ("SDS_FULL_READ", "2s")]);
+        let api = Api::secure(stage, &env, http::secure_client(SOON, &authority.pem(), None)?).await?;
+        // One that is well, so that there is something to ask ECS about.
+        let arn = ecs.run(Task::new(CLUSTER, 0));
+        api.put("known", "127.0.0.1:81", (1, 1), json!({"task_arn": arn})).await?.expect(200)?;
+        Ok(Self { api, ecs, authority, cert, key, policy, crowd: Vec::new() })
+    }
+
+    /// Somebody has a wrong token, and comes back.
+    pub async fn is_tried(&self) -> anyhow::Result<()> {
+        let path = native_path("closed", "127.0.0.1:82");
+        for seq in 1..=10 {
+            let body = registration((1, seq), json!({})).to_string();
+            let headers = [("authorization", "Bearer sds_token_of_yesterday")];
+            self.api.send(Method::PUT, &path, &headers, body).await?.expect(401)?;
+        }
+        Ok(())
+    }
+
+    /// Somebody mistypes the policy.
+    pub fn policy_is_spoilt(&self) -> anyhow::Result<()> {
+        Ok(fs::write(&self.policy, "[[services]]\nname = 'known'\n")?)
+    }
+
+    /// The certificate is the one that ends tomorrow.
+    pub fn certificate_nears_its_end(&self) -> anyhow::Result<()> {
+        self.authority.local_until(clock::epoch_seconds() + 86_400)?.write(&self.cert, &self.key)
+    }
+
+    /// A certificate of another key is put in its place.
+    pub fn files_are_spoilt(&self) -> anyhow::Result<()> {
+        Ok(fs::write(&self.cert, self.authority.local()?.cert)?)
+    }
+
+    /// A task runs and nobody registers it.
+    pub async fn a_task_is_not_registered(&self) -> anyhow::Result<()> {
+        self.ecs.run(Task::new(CLUSTER, 1));
+        // Who asks for the list has the registry look now, and not within a minute.
+        until("the registry to have looked", 2 * SOON, async || {
+            self.api.get("/v1/services?unregistered").await?.expect(200)?;
+            let counted = self.api.metric("sds_ecs_unregistered").await?;
+            ensure!(counted == 1.0, "{counted} are counted");
+            Ok(())
+        })
+        .await
+    }
+
+    /// More come than find a place.
+    pub async fn is_crowded(&mut self) -> anyhow::Result<()> {
+        for _ in 0..2 * CAP {
+            self.crowd.push(TcpStream::connect(self.api.addr).await.context("connecting")?);
+        }
+        Ok(())
+    }
+}
