@@ -36,12 +36,13 @@ fn start(stage: &Stage, example: &str, store: &Emulator, secrets: &[(&str, &str)
     let container = definition.container_definitions.into_iter().next().context("no container")?;
     let mut env: BTreeMap<_, _> = container.environment;
     for (name, value) in &mut env {
-        if name.ends_with("LISTEN") {
-            *value = "0.0.0.0:0".to_owned();
+        match name.as_str() {
+            "SDS_TRUSTED_PROXIES" => *value = "127.0.0.1/32".to_owned(),
+            "AWS_REGION" => *value = "us-east-1".to_owned(),
+            name if name.ends_with("LISTEN") => *value = "0.0.0.0:0".to_owned(),
+            _ => {}
         }
     }
-    env.insert("SDS_TRUSTED_PROXIES".to_owned(), "127.0.0.1/32".to_owned());
-    env.insert("AWS_REGION".to_owned(), "us-east-1".to_owned());
     let mut command = stage.programs.api();
     command.current_dir(stage.dir()).envs(env).envs(secrets.iter().copied());
     command.env("AWS_ENDPOINT_URL_DYNAMODB", &store.endpoint).env("AWS_ENDPOINT_URL_ECS", "http://127.0.0.1:9");
