@@ -3,7 +3,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-const USAGE: &str = "usage: e2e demo [--once] | mesh [--once] | soak NAME | api [OPTIONS] | sidecar [OPTIONS] | app NAME [ADDR] | store ADDR DATA | floor DIR | bare-probe URL";
+const USAGE: &str = "usage: e2e demo [--once] | mesh [--once] | soak [NAME] | api [OPTIONS] | sidecar [OPTIONS] | app NAME [ADDR] | store ADDR DATA | floor DIR | bare-probe URL";
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -28,7 +28,7 @@ fn ours(subcommand: &str, args: &[OsString]) -> ExitCode {
             ("demo", [once]) if once == "--once" => e2e::demo::run(true).await,
             ("mesh", []) => e2e::mesh::show::run(false).await,
             ("mesh", [once]) if once == "--once" => e2e::mesh::show::run(true).await,
-            ("soak", [name]) => e2e::soak::run(name).await,
+            ("soak", names) => e2e::soak::run(&names.join(" ")).await,
             ("floor", [dir]) => e2e::soak::floor::run(dir).await,
             ("bare-probe", [url]) => e2e::soak::footprint::probe(url).await,
             ("app", args) => e2e::app::run(args).await,
