@@ -15,7 +15,7 @@ use e2e::{
 use reqwest::Method;
 use serde_json::json;
 
-use crate::play;
+use crate::{alone, play};
 
 /// Whatever varies in a name is one of these, each of bounded many values.
 const TAGS: [&str; 14] = [
@@ -37,7 +37,7 @@ const TAGS: [&str; 14] = [
 
 #[test]
 fn everybody_in_the_mesh_is_answered_and_seen() {
-    play("everybody_in_the_mesh_is_answered_and_seen", async |stage| {
+    alone("everybody_in_the_mesh_is_answered_and_seen", async |stage| {
         let mesh = Mesh::start(stage, &[]).await?;
         mesh.trickle.flows(10).await?;
         let (failed, why) = mesh.trickle.failed();
