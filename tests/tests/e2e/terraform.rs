@@ -1,16 +1,17 @@
-//! What Terraform's examples render (`terraform/examples/*/rendered`, kept up to date by `.ci/terraform`) does what they are for:
+//! What Terraform renders (`terraform/*/*/rendered`, kept up to date by `.ci/terraform`) does what they are for:
 //! AWS's own model takes the files, tasks of theirs are deployed without a lost request, the registry starts as it is told to,
 //! and what the modules say about the programs is what the programs say. None of it needs Terraform.
 
 mod drift;
 mod registry;
+mod sidecar;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use e2e::{
     ecs::definition::{Definition, NetworkMode},
     scenario::deploy::{self, Plan},
@@ -28,17 +29,31 @@ fn read(name: &str) -> anyhow::Result<String> {
     Ok(fs::read_to_string(path(name)).map_err(|error| anyhow::anyhow!("{name}: {error}"))?)
 }
 
-fn rendered(example: &str, name: &str) -> anyhow::Result<Value> {
-    Ok(serde_json::from_str(&read(&format!("terraform/examples/{example}/rendered/{name}.json"))?)?)
+fn json(name: &str) -> anyhow::Result<Value> {
+    Ok(serde_json::from_str(&read(name)?)?)
+}
+
+/// What the registry of the example may, and which lines of its log are counted.
+fn policies() -> anyhow::Result<Value> {
+    json("terraform/examples/fargate/rendered/policies.json")
 }
 
 #[test]
 fn aws_takes_every_rendered_task_definition() {
     play("aws_takes_every_rendered_task_definition", async |_| {
-        for (example, name) in
-            [("fargate", "web"), ("fargate", "sds"), ("ec2-bridge", "web"), ("from-cookpad-sds", "sds")]
-        {
-            Definition::aws_takes(rendered(example, name)?).await?;
+        for name in [
+            "examples/fargate/rendered/web",
+            "examples/fargate/rendered/sds",
+            "examples/ec2-bridge/rendered/web",
+            "examples/from-cookpad-sds/rendered/sds",
+            "modules/registry/rendered/whole/sds",
+        ] {
+            Definition::aws_takes(json(&format!("terraform/{name}.json"))?).await.context(name)?;
+        }
+        for name in ["one", "several"] {
+            let container = json(&format!("terraform/modules/sidecar/rendered/{name}/container.json"))?;
+            let task = serde_json::json!({"family": name, "containerDefinitions": [container]});
+            Definition::aws_takes(task).await.context(name)?;
         }
         Ok(())
     });

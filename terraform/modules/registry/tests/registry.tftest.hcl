@@ -110,7 +110,8 @@ run "plain" {
   }
 }
 
-run "whole" {
+# Rendered too: the program has to take all of it at once.
+run "rendered_whole" {
   command = plan
   variables {
     audience     = "sds.prod"

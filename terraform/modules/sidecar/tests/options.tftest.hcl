@@ -1,4 +1,5 @@
-# Each input ends as the variable that the sidecar reads.
+# Each input ends as the variable that the sidecar reads. What is rendered is committed in rendered/, and the real sidecar is
+# started with it.
 
 variables {
   image         = "sds-sidecar:0.1.0"
@@ -6,7 +7,7 @@ variables {
   api_url       = ["https://a.internal:8081", "https://b.internal:8081"]
 }
 
-run "everything_about_one_service" {
+run "rendered_one" {
   command = plan
   variables {
     services = [{
@@ -80,7 +81,7 @@ run "everything_about_one_service" {
   }
 }
 
-run "several_services" {
+run "rendered_several" {
   command = plan
   variables {
     services = [

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::{path, read, rendered};
+use super::{path, policies, read};
 use crate::play;
 
 /// Calls that SDS_CREATE_TABLE=true makes besides, which the module has no use for.
@@ -68,7 +68,7 @@ fn pascal(snake: &str) -> String {
 
 /// What the registry's role may do, of one kind.
 fn allowed(kind: &str) -> anyhow::Result<Words> {
-    let policies = rendered("fargate", "policies")?;
+    let policies = policies()?;
     let statements = policies["module.registry.aws_iam_role_policy.task"]["Statement"].as_array().cloned();
     let actions = statements.context("no policy")?.into_iter().flat_map(|it| it["Action"].as_array().cloned());
     let names = actions.flatten().filter_map(|action| Some(action.as_str()?.strip_prefix(kind)?.to_owned()));
@@ -148,7 +148,7 @@ fn the_modules_know_every_variable() {
 fn the_alarms_know_the_words_of_the_log() {
     play("the_alarms_know_the_words_of_the_log", async |_| {
         let source = source(&path("sds-api/src"))?;
-        let policies = rendered("fargate", "policies")?;
+        let policies = policies()?;
         let patterns: Vec<_> =
             policies.as_object().into_iter().flatten().filter_map(|(_, it)| Value::as_str(it)).collect();
         ensure!(patterns.len() >= 4, "{patterns:?}");

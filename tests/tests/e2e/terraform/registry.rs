@@ -10,19 +10,28 @@ use e2e::{
     ecs::definition::Definition,
     emulator::Emulator,
     http::Answer,
+    pki::Authority,
     process::Process,
     raw,
     stage::Stage,
     table::{Table, good_row},
+    tls::Connection,
     wait::{SOON, until},
 };
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use super::{path, rendered};
+use super::{path, policies};
 use crate::play;
+
+const FARGATE: &str = "terraform/examples/fargate/rendered/sds.json";
+const COOKPAD: &str = "terraform/examples/from-cookpad-sds/rendered/sds.json";
+const WHOLE: &str = "terraform/modules/registry/rendered/whole/sds.json";
 
 const MAIN: &str = r#""message":"listening","addr":"#;
 const WRITES: &str = r#""message":"listening for registrations","addr":"#;
+const OPERATORS: &str = r#""message":"listening for operators","addr":"#;
+const STREAMS: &str = r#""message":"listening for discovery streams","addr":"#;
 /// The health check of a load balancer that speaks PROXY protocol v2: of itself.
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
@@ -30,9 +39,9 @@ const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 const COOKPADS: [&str; 7] =
     ["service", "ip_port", "revision", "service_repo_name", "last_check_in", "expire_time", "tags"];
 
-/// Starts what the example renders, on this emulator.
-fn start(stage: &Stage, example: &str, store: &Emulator, secrets: &[(&str, &str)]) -> anyhow::Result<Process> {
-    let definition = Definition::read(&path(&format!("terraform/examples/{example}/rendered/sds.json")))?;
+/// Starts what is rendered there, on this emulator.
+fn start(stage: &Stage, rendered: &str, store: &Emulator, secrets: &[(&str, &str)]) -> anyhow::Result<Process> {
+    let definition = Definition::read(&path(rendered))?;
     let container = definition.container_definitions.into_iter().next().context("no container")?;
     let mut env: BTreeMap<_, _> = container.environment;
     for (name, value) in &mut env {
@@ -84,20 +93,24 @@ async fn ready(at: SocketAddr) -> anyhow::Result<()> {
     .await
 }
 
+fn knows_all_variables(process: &Process) -> anyhow::Result<()> {
+    let unknown = process.log().find("no option of this program");
+    ensure!(unknown.is_none(), "a variable is not the registry's: {unknown:?}");
+    Ok(())
+}
+
 #[test]
 fn the_rendered_registry_takes_what_it_is_told() {
     play("the_rendered_registry_takes_what_it_is_told", async |stage| {
         let store = Emulator::start(stage).await?;
         Table::new(&store.endpoint, "sds").create().await?;
-        let mut process = start(stage, "fargate", &store, &[("SDS_PEERS_TOKEN", "sds_token_replicas")])?;
+        let mut process = start(stage, FARGATE, &store, &[("SDS_PEERS_TOKEN", "sds_token_replicas")])?;
         let (main, writes) = (address(&mut process, MAIN).await?, address(&mut process, WRITES).await?);
         for at in [main, writes] {
             ready(at).await?;
             ask(at, b"", "GET", "/readyz", "", "").await?.expect(200).context("a health check without a header")?;
         }
-        if let Some(line) = process.log().find("no option of this program") {
-            anyhow::bail!("a variable is not the registry's: {line}");
-        }
+        knows_all_variables(&process)?;
 
         let (task, other) = (on_behalf_of([10, 0, 1, 5]), on_behalf_of([10, 0, 1, 6]));
         let (web, body) = (native_path("web", "10.0.1.5:8080"), registration((1, 1), json!({})).to_string());
@@ -124,6 +137,35 @@ fn the_rendered_registry_takes_what_it_is_told() {
 }
 
 #[test]
+fn a_registry_takes_every_input_at_once() {
+    play("a_registry_takes_every_input_at_once", async |stage| {
+        let store = Emulator::start(stage).await?;
+        Table::new(&store.endpoint, "sds").create().await?;
+        let authority = Authority::new()?;
+        let (ca, pair) = (authority.pem(), authority.local()?);
+        let secrets = [
+            ("SDS_TOKEN_KEYS", "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"),
+            ("SDS_PEERS_TOKEN", "sds_token_replicas"),
+            ("SDS_TLS_CERT", &pair.cert),
+            ("SDS_TLS_KEY", &pair.key),
+            ("SDS_PEERS_CA", &ca),
+        ];
+        let mut process = start(stage, WHOLE, &store, &secrets)?;
+        for listener in [MAIN, WRITES, OPERATORS, STREAMS] {
+            let at = address(&mut process, listener).await?;
+            until("a health check over TLS to pass", SOON, async || {
+                let mut stream = TcpStream::connect(at).await?;
+                stream.write_all(LOCAL).await?;
+                let mut connection = Connection::over(stream, &ca, None, "http/1.1").await?;
+                connection.ask("GET", "/readyz", "").await?.expect(200).map(drop)
+            })
+            .await?;
+        }
+        knows_all_variables(&process)
+    });
+}
+
+#[test]
 fn the_migrations_registry_serves_cookpads_table() {
     play("the_migrations_registry_serves_cookpads_table", async |stage| {
         let store = Emulator::start(stage).await?;
@@ -132,7 +174,7 @@ fn the_migrations_registry_serves_cookpads_table() {
         let mut row = good_row("web", "10.0.1.9:80");
         row.retain(|name, _| COOKPADS.contains(&name.as_str()));
         table.put(row).await?;
-        let mut process = start(stage, "from-cookpad-sds", &store, &[])?;
+        let mut process = start(stage, COOKPAD, &store, &[])?;
         let main = address(&mut process, MAIN).await?;
         ready(main).await?;
         let task = on_behalf_of([10, 0, 1, 5]);
@@ -150,14 +192,14 @@ fn the_migrations_registry_serves_cookpads_table() {
 #[test]
 fn an_alarm_on_the_log_counts_a_real_line() {
     play("an_alarm_on_the_log_counts_a_real_line", async |stage| {
-        let policies = rendered("fargate", "policies")?;
+        let policies = policies()?;
         let filter = "module.registry.aws_cloudwatch_log_metric_filter.this[\"full-read-failed\"]";
         let pattern = policies[filter].as_str().context("no such filter")?;
         let starts = pattern.strip_prefix("{ $.fields.message = \"").and_then(|rest| rest.strip_suffix("*\" }"));
         let starts = starts.with_context(|| format!("another pattern than this test reads: {pattern}"))?;
         let store = Emulator::start(stage).await?;
         // There is no table.
-        let mut process = start(stage, "fargate", &store, &[("SDS_PEERS_TOKEN", "sds_token_replicas")])?;
+        let mut process = start(stage, FARGATE, &store, &[("SDS_PEERS_TOKEN", "sds_token_replicas")])?;
         let line: Value = serde_json::from_str(&process.says(starts).await?)?;
         let message = line["fields"]["message"].as_str().context("no message")?;
         ensure!(message.starts_with(starts), "{line}");
