@@ -6,6 +6,7 @@
 //! Tests and the command (`mesh/show`) use the same; Prometheus is started beside it (`mesh/observed`), for not every machine
 //! has one.
 
+mod followed;
 pub mod observed;
 pub mod show;
 mod trickle;

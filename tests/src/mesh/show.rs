@@ -9,7 +9,7 @@ use crate::{
     demo::say,
     envoy,
     programs::Programs,
-    prometheus::Prometheus,
+    prometheus::{Prometheus, check_config},
     replicas,
     stage::Stage,
     wait::{SOON, until},
@@ -99,6 +99,7 @@ async fn check(mesh: &mut Mesh, stage: &Stage, prometheus: Option<&Prometheus>) 
     .await?;
     say("\nThe front Envoy's statistics arrive by dog_statsd.");
     if let Some(prometheus) = prometheus {
+        check_config(&stage.file("prometheus/prometheus.yaml")).await?;
         mesh.all_up(prometheus).await?;
         say("Prometheus found all tasks by the registry, and everything that it scrapes is up.");
         mesh.an_ipv6_target(prometheus).await?;
