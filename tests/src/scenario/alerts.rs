@@ -24,7 +24,7 @@ use crate::{
 };
 use world::World;
 
-/// The rules' durations are divided by this: five minutes are 15 s, of which some thirty scrapes come.
+/// The rules' durations are divided by this: five minutes are 15 s, in which fifteen scrapes come.
 pub const HURRY: u32 = 20;
 /// The longest `for` and the longest window, one after the other, are a minute; and as much for a slow machine.
 const FIRES: Duration = Duration::from_secs(120);
@@ -180,12 +180,14 @@ impl Watch {
     }
 
     async fn calm(&self) -> anyhow::Result<()> {
-        throughout("no alert to fire while all is well", CALM, async || {
+        let quiet = async || {
             let firing = self.firing().await?;
             ensure!(firing.is_empty(), "{firing:#?}");
             Ok(())
-        })
-        .await
+        };
+        // A Prometheus that has just begun knows of nobody.
+        until("the first scrapes to be in", SOON, quiet).await?;
+        throughout("no alert to fire while all is well", CALM, quiet).await
     }
 
     async fn silent(&self, wanted: &[Wanted<'_>]) -> anyhow::Result<()> {

@@ -1,11 +1,11 @@
 //! A registry apart from the mesh, with all that the mesh does without: TLS, a policy, ECS, few connections.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
 use reqwest::Method;
 use serde_json::json;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::sleep};
 
 use crate::{
     api::{Api, native_path, registration},
@@ -58,15 +58,20 @@ impl Odd {
         Ok(Self { api, ecs, authority, cert, key, policy, crowd: Vec::new() })
     }
 
-    /// Somebody has a wrong token, and comes back.
-    pub async fn is_tried(&self) -> anyhow::Result<()> {
-        let path = native_path("closed", "127.0.0.1:82");
-        for seq in 1..=10 {
-            let body = registration((1, seq), json!({})).to_string();
-            let headers = [("authorization", "Bearer sds_token_of_yesterday")];
-            self.api.send(Method::PUT, &path, &headers, body).await?.expect(401)?;
-        }
-        Ok(())
+    /// Somebody has a wrong token, and comes back again and again.
+    pub fn is_tried(&self) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
+        let client = http::secure_client(SOON, &self.authority.pem(), None)?;
+        let url = self.api.url(&native_path("closed", "127.0.0.1:82"));
+        Ok(async move {
+            for seq in 1.. {
+                let body = registration((1, seq), json!({})).to_string();
+                let headers = [("authorization", "Bearer sds_token_of_yesterday")];
+                // Once the crowd is there, not every try finds a place.
+                drop(http::send(&client, Method::PUT, &url, &headers, body).await);
+                sleep(Duration::from_millis(500)).await;
+            }
+            Ok(())
+        })
     }
 
     /// Somebody mistypes the policy.
