@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::sleep};
 
 use crate::{
@@ -29,6 +29,8 @@ pub struct Odd {
     pub api: Api,
     /// What it asks about tasks.
     pub ecs: Ecs,
+    /// The task of the instance that is well, so that there is something to ask ECS about.
+    known: String,
     authority: Authority,
     cert: PathBuf,
     key: PathBuf,
@@ -50,24 +52,45 @@ impl Odd {
         let cap = CAP.to_string();
         let mut env = ecs.env(CLUSTER);
         env.extend([("SDS_TLS_CERT", c.as_str()), ("SDS_TLS_KEY", &k), ("SDS_POLICY", &p), ("SDS_CONNECTIONS", &cap)]);
-        env.extend([("SDS_LEASE", "1h"), ("SDS_ECS_INTERVAL", "1s"), ("SDS_FULL_READ", "2s")]);
+        env.extend([("SDS_ECS_INTERVAL", "1s"), ("SDS_FULL_READ", "2s")]);
         let api = Api::secure(stage, &env, http::secure_client(SOON, &authority.pem(), None)?).await?;
-        // One that is well, so that there is something to ask ECS about.
-        let arn = ecs.run(Task::new(CLUSTER, 0));
-        api.put("known", "127.0.0.1:81", (1, 1), json!({"task_arn": arn})).await?.expect(200)?;
-        Ok(Self { api, ecs, authority, cert, key, policy, crowd: Vec::new() })
+        // The first flush may come before the table is there.
+        until("it to vouch", SOON, async || {
+            let vouching = api.metric("sds_vouching").await?;
+            ensure!(vouching == 1.0, "{vouching}");
+            Ok(())
+        })
+        .await?;
+        let known = ecs.run(Task::new(CLUSTER, 0));
+        Ok(Self { api, ecs, known, authority, cert, key, policy, crowd: Vec::new() })
+    }
+
+    /// Heartbeats of the instance that is well, for ever.
+    pub fn heartbeats(&self) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
+        self.again_and_again("known", 81, json!({"task_arn": self.known}), "")
     }
 
     /// Somebody has a wrong token, and comes back again and again.
     pub fn is_tried(&self) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
+        self.again_and_again("closed", 82, json!({}), "Bearer sds_token_of_yesterday")
+    }
+
+    fn again_and_again(
+        &self,
+        service: &str,
+        port: u16,
+        more: Value,
+        shown: &'static str,
+    ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
         let client = http::secure_client(SOON, &self.authority.pem(), None)?;
-        let url = self.api.url(&native_path("closed", "127.0.0.1:82"));
+        let url = self.api.url(&native_path(service, &format!("127.0.0.1:{port}")));
         Ok(async move {
             for seq in 1.. {
-                let body = registration((1, seq), json!({})).to_string();
-                let headers = [("authorization", "Bearer sds_token_of_yesterday")];
+                let body = registration((1, seq), more.clone()).to_string();
+                let headers = [("authorization", shown)];
+                let headers = if shown.is_empty() { &[][..] } else { &headers[..] };
                 // Once the crowd is there, not every try finds a place.
-                drop(http::send(&client, Method::PUT, &url, &headers, body).await);
+                drop(http::send(&client, Method::PUT, &url, headers, body).await);
                 sleep(Duration::from_millis(500)).await;
             }
             Ok(())

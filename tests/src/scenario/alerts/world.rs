@@ -94,9 +94,12 @@ impl World {
             [(&sick, "sick"), (&failing, "failing")].map(|(envoy, host)| (format!("http://{}/", envoy.listener), host));
         let trickle = Trickle::start(&urls, 10);
         trickle.flows(10).await?;
+        let odd = Odd::start(stage).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(odd.heartbeats()?);
         Ok(Self {
             mesh,
-            odd: Odd::start(stage).await?,
+            odd,
             lost,
             lost_gate,
             narrow,
@@ -115,7 +118,7 @@ impl World {
             second_rival: None,
             nack: None,
             _trickle: trickle,
-            tasks: JoinSet::new(),
+            tasks,
         })
     }
 
