@@ -25,6 +25,8 @@ resource "aws_service_discovery_service" "replicas" {
       ttl  = 10
     }
   }
-  # ECS itself says which replicas there are.
-  health_check_custom_config {}
+  # ECS itself says which replicas there are. 1 is the only value, and the provider calls it deprecated; but an empty block it drops.
+  health_check_custom_config {
+    failure_threshold = 1
+  }
 }

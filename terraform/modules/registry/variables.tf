@@ -219,6 +219,10 @@ variable "clients" {
     condition     = length(setsubtract(keys(var.clients), setunion(["main"], var.listeners))) == 0
     error_message = "Clients of a listener that is not open: name it in listeners."
   }
+  validation {
+    condition     = length(setsubtract(setunion(["main"], var.listeners), [for name, who in var.clients : name if length(who.cidrs) + length(who.security_groups) > 0])) == 0
+    error_message = "A listener is open that nobody may connect to."
+  }
 }
 
 variable "scrapers" {
@@ -263,9 +267,9 @@ variable "peers_namespace" {
 # Times and options
 
 variable "shutdown_delay" {
-  description = "Seconds between SIGTERM and the close of the listeners: what the load balancer needs to see that /readyz fails."
+  description = "Seconds between SIGTERM and the close of the listeners. A task that is stopped by hand was not deregistered before: the load balancer has to see that /readyz fails, and sends connections for a while still."
   type        = number
-  default     = 30
+  default     = 60
 
   validation {
     condition     = var.shutdown_delay >= 0 && var.shutdown_delay <= 100
@@ -274,9 +278,9 @@ variable "shutdown_delay" {
 }
 
 variable "deregistration_delay" {
-  description = "Seconds that the load balancer lets a replica finish before ECS sends it SIGTERM."
+  description = "Seconds between a replica's leave of the load balancer and its SIGTERM, in a deploy. Users report that for about two minutes after it a network load balancer sends new connections still."
   type        = number
-  default     = 30
+  default     = 120
 }
 
 variable "options" {

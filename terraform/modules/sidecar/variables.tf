@@ -27,10 +27,8 @@ variable "containers" {
     error_message = "None of the containers has the name of app_container."
   }
   validation {
-    condition = alltrue(flatten([
-      for it in var.containers : [for on in try(it.dependsOn, []) : on.containerName != var.name || on.condition != "START"]
-    ]))
-    error_message = "A container that depends on the START of the sidecar is stopped before it: each deploy would lose requests."
+    condition     = alltrue(flatten([for it in var.containers : [for on in try(it.dependsOn, []) : on.containerName != var.name]]))
+    error_message = "A container that depends on the sidecar is stopped before it: each deploy would lose requests."
   }
 }
 

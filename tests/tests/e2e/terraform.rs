@@ -26,7 +26,7 @@ fn path(name: &str) -> PathBuf {
 }
 
 fn read(name: &str) -> anyhow::Result<String> {
-    Ok(fs::read_to_string(path(name)).map_err(|error| anyhow::anyhow!("{name}: {error}"))?)
+    fs::read_to_string(path(name)).with_context(|| name.to_owned())
 }
 
 fn json(name: &str) -> anyhow::Result<Value> {

@@ -21,7 +21,7 @@ variables {
   vpc_id      = "vpc-1"
   subnet_ids  = ["subnet-1", "subnet-2"]
   policy      = "{\"services\":[{\"names\":[\"*\"],\"mode\":\"token\"}]}"
-  clients     = { main = { cidrs = ["10.0.0.0/16"] } }
+  clients     = { main = { cidrs = ["10.0.0.0/16"] }, write = { cidrs = ["10.0.0.0/17"] } }
 }
 
 run "an_open_registry" {
@@ -116,7 +116,7 @@ run "peers_whom_nobody_answers" {
 run "clients_of_no_listener" {
   command = plan
   variables {
-    clients = { xds = { cidrs = ["10.0.0.0/16"] } }
+    clients = { for name in ["main", "write", "xds"] : name => { cidrs = ["10.0.0.0/16"] } }
   }
   expect_failures = [var.clients]
 }
@@ -161,4 +161,12 @@ run "a_zone_that_hides_the_registrys_name" {
     secrets         = { peers_token = "arn:aws:ssm:ap-northeast-1:111122223333:parameter/sds/peers" }
   }
   expect_failures = [var.peers_namespace]
+}
+
+run "a_listener_without_clients" {
+  command = plan
+  variables {
+    clients = { main = { cidrs = ["10.0.0.0/16"] } }
+  }
+  expect_failures = [var.clients]
 }

@@ -21,7 +21,7 @@ variables {
   vpc_id      = "vpc-1"
   subnet_ids  = ["subnet-1", "subnet-2"]
   policy      = "{\"services\":[{\"names\":[\"*\"],\"mode\":\"token\"}]}"
-  clients     = { main = { cidrs = ["10.0.0.0/16"] } }
+  clients     = { main = { cidrs = ["10.0.0.0/16"] }, write = { cidrs = ["10.0.0.0/17"] } }
 }
 
 run "plain" {
@@ -68,7 +68,7 @@ run "plain" {
     error_message = "replicas have public addresses"
   }
   assert {
-    condition     = one(jsondecode(aws_ecs_task_definition.this.container_definitions)).stopTimeout == 50
+    condition     = one(jsondecode(aws_ecs_task_definition.this.container_definitions)).stopTimeout == 80
     error_message = "the times of a stop do not fit together"
   }
   assert {
@@ -79,7 +79,7 @@ run "plain" {
       DDB_TABLE           = "sds"
       SDS_POLICY          = var.policy
       SDS_TRUSTED_PROXIES = "10.0.0.0/20"
-      SDS_SHUTDOWN_DELAY  = "30s"
+      SDS_SHUTDOWN_DELAY  = "60s"
       SDS_LOG_FORMAT      = "json"
     }
     error_message = aws_ecs_task_definition.this.container_definitions
@@ -105,7 +105,7 @@ run "plain" {
     error_message = "replicas are reached past the load balancer"
   }
   assert {
-    condition     = toset(keys(aws_vpc_security_group_ingress_rule.clients_by_cidr)) == toset(["main-10.0.0.0/16"])
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.clients_by_cidr)) == toset(["main-10.0.0.0/16", "write-10.0.0.0/17"])
     error_message = "somebody else may connect"
   }
 }
@@ -126,7 +126,7 @@ run "rendered_whole" {
     secrets_kms_key_arns    = ["arn:aws:kms:ap-northeast-1:111122223333:key/2"]
     table_kms_key_arn       = "arn:aws:kms:ap-northeast-1:111122223333:key/1"
     listeners               = ["write", "admin", "xds"]
-    clients                 = { main = { cidrs = ["10.0.0.0/16"] }, write = { security_groups = ["sg-1", "sg-2"] }, xds = { cidrs = ["10.1.0.0/16"] } }
+    clients                 = { main = { cidrs = ["10.0.0.0/16"] }, write = { security_groups = ["sg-1", "sg-2"] }, admin = { cidrs = ["10.0.0.0/24"] }, xds = { cidrs = ["10.1.0.0/16"] } }
     scrapers                = ["sg-3"]
     peers_namespace         = "all.sds-replicas.internal"
     load_balancer_addresses = ["10.0.0.10", "10.0.16.10"]
@@ -147,7 +147,7 @@ run "rendered_whole" {
       SDS_ECS_CLUSTERS    = "arn:aws:ecs:ap-northeast-1:111122223333:cluster/prod"
       SDS_PEERS           = "https://all.sds-replicas.internal:8081"
       SDS_TRUSTED_PROXIES = "10.0.0.10/32,10.0.16.10/32"
-      SDS_SHUTDOWN_DELAY  = "30s"
+      SDS_SHUTDOWN_DELAY  = "60s"
       SDS_LOG_FORMAT      = "json"
       SDS_LEASE           = "20s"
     }
@@ -202,6 +202,10 @@ run "rendered_whole" {
     error_message = "the replicas have another name than their siblings ask for"
   }
   assert {
+    condition     = aws_service_discovery_service.replicas["replicas"].health_check_custom_config[0].failure_threshold == 1
+    error_message = "the provider drops the block, and ECS takes no such service"
+  }
+  assert {
     condition     = aws_vpc_security_group_ingress_rule.scrapers[0].from_port == 8082
     error_message = "metrics are at the admin listener"
   }
@@ -231,6 +235,7 @@ run "applied" {
   variables {
     dns             = { zone_id = "Z1", name = "sds.internal" }
     listeners       = ["write", "admin", "xds"]
+    clients         = { for name in ["main", "write", "admin", "xds"] : name => { cidrs = ["10.0.0.0/16"] } }
     peers_namespace = "all.sds-replicas.internal"
     secrets         = { peers_token = "arn:aws:ssm:ap-northeast-1:111122223333:parameter/sds/peers" }
   }

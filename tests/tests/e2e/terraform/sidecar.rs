@@ -26,6 +26,7 @@ async fn takes(stage: &Stage, rendered: &str, services: &[&str]) -> anyhow::Resu
         let needle = if container.environment.contains_key("SDS_LOG_FORMAT") { json } else { text };
         process.says(&needle).await?;
     }
+    process.says("admin listening").await?;
     let unknown = process.log().find("no option of this program");
     ensure!(unknown.is_none(), "a variable is not the sidecar's: {unknown:?}");
     Ok(())
