@@ -91,11 +91,11 @@ fn the_role_may_what_the_program_calls_and_no_more() {
 fn the_manuals_name_the_same_actions() {
     play("the_manuals_name_the_same_actions", async |_| {
         let role = allowed("dynamodb:")?;
-        let readme = read("README.md")?;
-        let (_, rest) = readme.split_once("On the table it needs `dynamodb:").context("the README names no actions")?;
+        let readme = read("sds-api/README.md")?;
+        let (_, rest) = readme.split_once("On the table it needs `dynamodb:").context("the manual names no actions")?;
         let (named, _) = rest.split_once("(the full read)").context("nor the last of them")?;
         let named = words(named.split('`').filter(|word| word.chars().all(char::is_alphanumeric) && !word.is_empty()));
-        ensure!(named == role, "the README names {named:?}, the role may {role:?}");
+        ensure!(named == role, "the manual names {named:?}, the role may {role:?}");
         let security = read("sds-api/SECURITY.md")?;
         for action in role {
             ensure!(security.contains(&format!("\"dynamodb:{action}\"")), "SECURITY.md lacks {action}");
