@@ -111,7 +111,7 @@ impl World {
             failing_host,
             fleet,
             _well: well,
-            cut: cut,
+            cut,
             cut_gate,
             flapping,
             rival,
