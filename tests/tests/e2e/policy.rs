@@ -233,6 +233,16 @@ fn operators_come_from_this_machine_or_with_a_token() {
         for (token, status) in [(None, 401), (Some(&*good), 403), (Some(&*sibling), 200)] {
             say(&api, token, Method::GET, "/v1/snapshot", "").await?.expect(status)?;
         }
+        for (deed, why) in [
+            ("operate", "missing"),
+            ("operate", "unproven"),
+            ("operate", "forbidden"),
+            ("snapshot", "missing"),
+            ("snapshot", "forbidden"),
+        ] {
+            let counted = api.total("sds_writes_denied_total", &[("deed", deed), ("why", why)]).await?;
+            ensure!(counted == 1.0, "{deed} {why}: {counted} were counted");
+        }
         api.process.stop(SOON).await?;
 
         let api = start(stage, &(rule("token", false) + &central(&[&hash])), &hidden).await?;
