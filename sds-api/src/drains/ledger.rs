@@ -148,7 +148,7 @@ mod tests {
             lease: std::time::Duration::from_secs(30),
         });
         let service = Arc::new(Service::new(name.clone(), instances.collect(), 0));
-        Arc::new(Snapshot::new([(name, service)].into(), Arc::default()))
+        Arc::new(Snapshot { services: [(name, service)].into(), known: Arc::default() })
     }
 
     fn version(snapshot: &Snapshot) -> Option<Version> {

@@ -9,13 +9,12 @@ use std::{
     fmt,
     hash::Hasher,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use bytes::Bytes;
 use sds_types::{Endpoint, Sequence, ServiceName};
 use siphasher::sip::SipHasher24;
 
@@ -32,20 +31,6 @@ pub struct Snapshot {
     pub services: HashMap<ServiceName, Arc<Service>>,
     /// All that have a row, also of departed instances: for a day at least, a service without instances is among them.
     pub known: Arc<BTreeSet<ServiceName>>,
-    /// All services' targets for Prometheus in one answer.
-    targets: OnceLock<Bytes>,
-}
-
-impl Snapshot {
-    /// Of these services, and of the names of all that have a row.
-    pub fn new(services: HashMap<ServiceName, Arc<Service>>, known: Arc<BTreeSet<ServiceName>>) -> Self {
-        Self { services, known, targets: OnceLock::new() }
-    }
-
-    /// All targets for Prometheus, put together by `join` if nobody asked this snapshot before.
-    pub fn targets(&self, join: impl FnOnce(&Self) -> Bytes) -> &Bytes {
-        self.targets.get_or_init(|| join(self))
-    }
 }
 
 /// One service and the answers made of it so far.

@@ -10,7 +10,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::registry::{Instance, Service, Snapshot};
+use crate::registry::{Instance, Service};
 
 /// The targets of a service.
 pub fn render(service: &Service) -> Bytes {
@@ -26,22 +26,10 @@ pub fn of(service: &Service) -> &Bytes {
     service.answers.targets(|| render(service))
 }
 
-/// The targets of all services, by name.
-pub fn all(snapshot: &Snapshot) -> Bytes {
-    let mut services: Vec<_> = snapshot.services.values().collect();
-    services.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let lists: Vec<_> = services.iter().map(|service| of(service)).collect();
-    let mut out = Vec::with_capacity(lists.iter().map(|list| list.len()).sum::<usize>() + 2);
-    out.push(b'[');
-    for list in lists {
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        // What is between its brackets: no service in service is without an instance.
-        out.extend_from_slice(list.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or_default());
-    }
-    out.push(b']');
-    out.into()
+/// The same without its brackets, to stand in a longer list: a service that is served has an instance.
+pub fn inside(service: &Service) -> Bytes {
+    let list = of(service);
+    list.slice(1..list.len().saturating_sub(1).max(1))
 }
 
 #[derive(Serialize)]

@@ -58,7 +58,7 @@ fn snapshot(services: Vec<(&str, Vec<Instance>)>) -> Snapshot {
         let name: ServiceName = name.parse().unwrap();
         (name.clone(), Arc::new(Service::new(name, instances, 0)))
     };
-    Snapshot::new(services.into_iter().map(service).collect(), Arc::default())
+    Snapshot { services: services.into_iter().map(service).collect(), known: Arc::default() }
 }
 
 #[test]
@@ -227,17 +227,9 @@ fn a_tag_is_a_label_by_a_name_that_prometheus_takes() {
 }
 
 #[test]
-fn the_targets_of_all_are_those_of_each_and_are_put_together_once() {
-    let of = |ips: &[&str]| ips.iter().map(|ip| instance(ip, Status::Healthy, Content::default())).collect();
-    let join = |snapshot: &Snapshot| prometheus::all(snapshot);
-    assert_eq!(Snapshot::default().targets(join), &prometheus::NONE);
-    let snapshot = snapshot(vec![("b", of(&["10.0.0.1:80"])), ("a", of(&["10.0.0.3:80", "10.0.0.2:80"]))]);
-    let all: serde_json::Value = serde_json::from_slice(snapshot.targets(join)).unwrap();
-    let targets: Vec<_> = all.as_array().unwrap().iter().map(|group| group["targets"][0].as_str().unwrap()).collect();
-    assert_eq!(targets, ["10.0.0.2:80", "10.0.0.3:80", "10.0.0.1:80"]);
-    snapshot.targets(|_| unreachable!("put together twice"));
-    // From the bytes that each service has kept.
-    for service in snapshot.services.values() {
-        service.answers.targets(|| unreachable!("rendered twice"));
-    }
+fn the_targets_of_a_service_are_rendered_once_and_fit_into_a_longer_list() {
+    let service = service();
+    let list = prometheus::of(&service).clone();
+    assert_eq!(format!("[{}]", String::from_utf8_lossy(&prometheus::inside(&service))).as_bytes(), list);
+    service.answers.targets(|| unreachable!("rendered twice"));
 }

@@ -229,7 +229,7 @@ fn services_that_are_shared_are_not_looked_into() {
     let mut fold = Fold::new(LEASES);
     fold.row(row(1, 5, 1, Status::Healthy, same), Source::Written, wall());
     let snapshot = fold.publish(&Snapshot::default(), wall()).unwrap();
-    let shared = Snapshot::new(snapshot.services.clone(), snapshot.known.clone());
+    let shared = Snapshot { services: snapshot.services.clone(), known: snapshot.known.clone() };
     assert_eq!(diff(&snapshot, &shared, |_| panic!("asked"), wall()), []);
     assert_eq!(diff(&snapshot, &Snapshot::default(), |_| None, wall())[0].what, What::Silent);
 }

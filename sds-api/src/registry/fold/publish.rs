@@ -31,7 +31,7 @@ impl Fold {
                 (Entry::Vacant(entry), Some(service)) => drop(entry.insert(Arc::new(service))),
             }
         }
-        Some(Snapshot::new(services, known))
+        Some(Snapshot { services, known })
     }
 
     /// The names of all services, shared with `before` if they are the same.
