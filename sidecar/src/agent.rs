@@ -65,6 +65,8 @@ pub struct Agent {
     /// Probes in a row that did not pass, and why the last one did not.
     not_passed: u32,
     why: String,
+    /// Why the last call was not taken; empty if it was.
+    untaken: String,
     /// Those that were heeded.
     signals: u32,
     /// Who the registry is told that this is, and who it is by now if that is another.
@@ -103,6 +105,7 @@ impl Agent {
             start,
             not_passed: 0,
             why: String::new(),
+            untaken: String::new(),
             signals: 0,
             identity: None,
             newer: None,
@@ -292,6 +295,10 @@ impl Agent {
         let (before, had_failed) = (self.lifecycle.known(), self.lifecycle.failures());
         let had_drained = self.lifecycle.drained().is_some();
         self.metrics.call(request.call, answer, sent.elapsed().as_secs_f64());
+        self.untaken = match answer {
+            Answer::Refused(reason) | Answer::Failed { reason, .. } => reason.clone(),
+            _ => String::new(),
+        };
         self.lifecycle.answer(self.start.elapsed(), answer, fastrand::f64());
         tell::called(&tell::Ended {
             call: request.call,
@@ -347,17 +354,19 @@ impl Agent {
         let ready_until = self.lifecycle.ready_until().map(|at| self.start + at);
         let conflict = self.lifecycle.conflict_until().is_some_and(|until| now < until);
         let healthy = self.health.belief() == Some(Belief::Healthy);
-        let with_why = |what: &'static str| match self.why.as_str() {
+        let with = |what: &'static str, why: &str| match why {
             "" => what.into(),
             why => format!("{what}: {why}").into(),
         };
         let why_not: Cow<'static, str> = match (self.lifecycle.stopping(), &self.identity, self.health.belief()) {
             (true, ..) => "draining".into(),
             (_, None, _) => "the address is not known yet".into(),
-            (.., None) => with_why("the app has not passed its check yet"),
+            (.., None) => with("the app has not passed its check yet", &self.why),
             _ if conflict => "the address has a second owner".into(),
-            (.., Some(Belief::Unhealthy)) => with_why("the app is unhealthy"),
-            (.., Some(Belief::Healthy)) => "the registry has not acknowledged the instance within its lease".into(),
+            (.., Some(Belief::Unhealthy)) => with("the app is unhealthy", &self.why),
+            (.., Some(Belief::Healthy)) => {
+                with("the registry has not acknowledged the instance within its lease", &self.untaken)
+            }
         };
         self.metrics.healthy.set(healthy.into());
         self.metrics.ready.set(ready_until.is_some_and(|until| turned < until).into());

@@ -49,7 +49,16 @@ impl Sidecar {
 
     /// The status of a page of its own server.
     pub async fn page(&self, path: &str) -> anyhow::Result<u16> {
+        Ok(self.get(path).await?.status)
+    }
+
+    /// The text of a page of its own, whatever its status.
+    pub async fn text(&self, path: &str) -> anyhow::Result<String> {
+        Ok(self.get(path).await?.text())
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<http::Answer> {
         let url = format!("http://{}{path}", self.admin);
-        Ok(http::send(&self.client, reqwest::Method::GET, &url, &[], "").await?.status)
+        http::send(&self.client, reqwest::Method::GET, &url, &[], "").await
     }
 }

@@ -68,7 +68,22 @@ impl Site<'_> {
 
     /// Where it is, by the variables: an address that one is told may not be the one that it is reached at.
     fn there(&self, homes: &[Listener]) -> String {
-        let homes: Vec<_> = homes.iter().map(|home| home.served_at(self.open).to_string()).collect();
+        let mut homes: Vec<_> = homes.iter().map(|home| home.served_at(self.open).to_string()).collect();
+        // One may stand in for several.
+        homes.dedup();
         format!("this is served at {}, and not here at {}", homes.join(" and "), self.here)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_that_stands_in_for_two_is_named_once() {
+        let open = [Listener::Main, Listener::Write];
+        let site = Site { here: Listener::Write, open: &open, certified_writes: false, denied: &Deeds::default() };
+        let told = site.there(&[Listener::Main, Listener::Admin]);
+        assert_eq!(told.matches("SDS_LISTEN").count(), 1, "{told}");
     }
 }

@@ -14,7 +14,7 @@ use e2e::{
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
-use crate::alone;
+use crate::{alone, play};
 
 const SPAN: Duration = Duration::from_secs(4);
 /// The harness's linger and 10 s.
@@ -107,6 +107,29 @@ fn in_the_place_of_the_registry() {
             anyhow::Ok(())
         };
         try_join_all(rows.map(bear)).await.map(drop)
+    });
+}
+
+#[test]
+fn the_registrys_refusal_is_told_to_who_asks_the_sidecar() {
+    play("the_registrys_refusal_is_told_to_who_asks_the_sidecar", async |stage| {
+        let app = App::start(stage, "app").await?;
+        let refusal = r#"{"id":"Forbidden","reason":"no rule for web"}"#;
+        let registry = Foreign::start(Script::answer("403 Forbidden", "", refusal)).await?;
+        let sidecar = Sidecar::start(stage, registry.addr, "web", &app, &[]).await?;
+        until("it to say why it is not ready", SOON, async || {
+            let told = sidecar.text("/readyz").await?;
+            ensure!(told.contains("403 Forbidden: no rule for web"), "{told}");
+            Ok(())
+        })
+        .await?;
+        registry.turn(well());
+        until("it to be ready", SOON, async || {
+            let told = sidecar.text("/readyz").await?;
+            ensure!(told == "ok\n" || told == "ok", "{told}");
+            Ok(())
+        })
+        .await
     });
 }
 

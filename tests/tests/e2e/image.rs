@@ -123,6 +123,7 @@ fn a_snapshot_on_a_volume_outlives_its_registry_and_the_store() {
         replica.start_again(stage).await?;
         replica.ready(SOON).await?;
         ensure!(replica.api.v1_endpoints("web").await? == ["10.0.0.1:80"]);
+        ensure!(replica.api.metric("sds_last_sync_timestamp_seconds").await? > 0.0, "what is served has no age");
         Ok(())
     });
 }

@@ -83,6 +83,7 @@ impl Loop {
         }
         if !self.read {
             self.fresh = kept.taken;
+            self.sync.metrics.last_sync.set(i64::try_from(kept.taken.seconds()).unwrap_or(i64::MAX));
             self.sync.pulse.kept(age);
         }
         self.phase = self.phase.kept(self.started.elapsed());
