@@ -4,6 +4,9 @@
 //! Of the rules that match a service the most precise one counts. A service that none matches asks for a token: a policy
 //! that forgets one does not open it.
 
+mod tasks;
+mod tokens;
+
 use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
@@ -13,6 +16,11 @@ use super::{
     pattern::Pattern,
     token::{Hash, PREFIX},
 };
+use tasks::{Task, TaskGrant};
+use tokens::Token;
+
+pub use tasks::TaskFacts;
+pub use tokens::TokenGrant;
 
 /// What the writers of a service must show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -72,105 +80,6 @@ struct Services {
     /// Let through, log and count what would be refused
     #[serde(default)]
     observe: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Token {
-    /// For logs and the audit
-    name: String,
-    /// SHA-256 of the token, as `sds-api token new` prints it; two while it is exchanged
-    #[cfg_attr(test, schemars(length(min = 1, max = 2)))]
-    sha256: Vec<String>,
-    /// Services that it may register
-    #[serde(default)]
-    register: Vec<String>,
-    /// Services whose weights and overrides it may set
-    #[serde(default)]
-    operate: Vec<String>,
-    /// Networks whose addresses it may register; empty for any
-    #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Vec<String>"))]
-    cidrs: Vec<IpNet>,
-    /// Whether it may register other addresses than the sender's
-    #[serde(default)]
-    on_behalf: bool,
-    /// Whether it may fetch /v1/snapshot, as siblings do
-    #[serde(default)]
-    snapshot: bool,
-    /// Whether it may deliver ECS's events
-    #[serde(default)]
-    events: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Task {
-    /// The task's role, `arn:aws:iam::123456789012:role/NAME`, without its path (STS does not tell it); a trailing * for the
-    /// beginning of a name
-    role: String,
-    /// Name or ARN of the cluster
-    cluster: String,
-    /// Family of the task definition; left out for any
-    family: Option<String>,
-    /// Group of the task, `service:NAME` for tasks of an ECS service; left out for any
-    group: Option<String>,
-    /// Services that it may register
-    register: Vec<String>,
-    /// Networks whose addresses it may register; empty for any
-    #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Vec<String>"))]
-    cidrs: Vec<IpNet>,
-    /// Whether tasks may register that have no address of their own (bridge and host mode), of which ECS does not tell where
-    /// they are: whoever has their credentials may then register his own host in `cidrs`, which are required
-    #[serde(default)]
-    host_address: bool,
-}
-
-/// What a static token may do.
-#[derive(Debug, PartialEq, Eq)]
-pub struct TokenGrant {
-    /// For people.
-    pub name: String,
-    hashes: Vec<Hash>,
-    register: Vec<Pattern>,
-    operate: Vec<Pattern>,
-    cidrs: Vec<IpNet>,
-    /// Whether other addresses than the sender's may be registered.
-    pub on_behalf: bool,
-    /// Whether it fetches snapshots.
-    pub snapshot: bool,
-    /// Whether it delivers ECS's events.
-    pub events: bool,
-}
-
-/// What tasks of a role and place may do.
-#[derive(Debug, PartialEq, Eq)]
-struct TaskGrant {
-    role: Pattern,
-    cluster: String,
-    family: Option<Pattern>,
-    group: Option<Pattern>,
-    register: Vec<Pattern>,
-    cidrs: Vec<IpNet>,
-    host_address: bool,
-}
-
-/// What AWS says of a task.
-#[derive(Debug, Clone, Copy)]
-pub struct TaskFacts<'a> {
-    /// `arn:aws:iam::123456789012:role/NAME`, without a path.
-    pub role: &'a str,
-    /// The cluster's ARN.
-    pub cluster: &'a str,
-    /// The family of its task definition.
-    pub family: &'a str,
-    /// Its group, as in `service:web`.
-    pub group: &'a str,
-    /// Whether it has an address of its own, which ECS tells.
-    pub has_address: bool,
 }
 
 /// A policy, checked.
@@ -291,110 +200,12 @@ impl Policy {
     }
 }
 
-impl TokenGrant {
-    fn of(at: &str, token: Token) -> Result<Self, String> {
-        if token.name.is_empty() || token.name.len() > 64 || !token.name.chars().all(|c| c.is_ascii_graphic()) {
-            return Err(format!("{at}.name: a name has 1 to 64 printable characters and no blank"));
-        }
-        if !(1..=2).contains(&token.sha256.len()) {
-            return Err(format!("{at}.sha256: one hash, or two while the token is exchanged"));
-        }
-        let hash = |text: &String| {
-            let reason = if text.starts_with(PREFIX) {
-                "that is the token itself: it is known to all who read this, make a new one and write down its hash"
-            } else {
-                "not the 64 hexadecimal digits that `sds-api token new` prints"
-            };
-            Hash::parse(text).ok_or_else(|| format!("{at}.sha256: {reason}"))
-        };
-        Ok(Self {
-            hashes: token.sha256.iter().map(hash).collect::<Result<_, _>>()?,
-            register: patterns(&format!("{at}.register"), token.register)?,
-            operate: patterns(&format!("{at}.operate"), token.operate)?,
-            name: token.name,
-            cidrs: token.cidrs,
-            on_behalf: token.on_behalf,
-            snapshot: token.snapshot,
-            events: token.events,
-        })
-    }
-
-    /// Whether it may register `service`.
-    pub fn may_register(&self, service: &str) -> bool {
-        any(&self.register, service)
-    }
-
-    /// Whether it may set weights and overrides of `service`.
-    pub fn may_operate(&self, service: &str) -> bool {
-        any(&self.operate, service)
-    }
-
-    /// Whether it may register addresses like this one.
-    pub fn reaches(&self, ip: IpAddr) -> bool {
-        within(&self.cidrs, ip)
-    }
-}
-
-impl TaskGrant {
-    fn of(at: &str, task: Task) -> Result<Self, String> {
-        let pattern = |field: &str, text: String| text.parse().map_err(|reason| format!("{at}.{field}: {reason}"));
-        let role: Pattern = pattern("role", task.role)?;
-        if !is_role(role.stem()) {
-            let reason = "not arn:aws:iam::ACCOUNT:role/NAME with 12 digits and no path; a * may only end the name";
-            return Err(format!("{at}.role: {reason}"));
-        }
-        if task.cluster.is_empty() || task.cluster.contains('*') {
-            return Err(format!("{at}.cluster: the name or the ARN of one cluster"));
-        }
-        if task.host_address && task.cidrs.is_empty() {
-            return Err(format!("{at}.cidrs: required with host_address, the networks of the machines"));
-        }
-        Ok(Self {
-            role,
-            cluster: task.cluster,
-            family: task.family.map(|text| pattern("family", text)).transpose()?,
-            group: task.group.map(|text| pattern("group", text)).transpose()?,
-            register: patterns(&format!("{at}.register"), task.register)?,
-            cidrs: task.cidrs,
-            host_address: task.host_address,
-        })
-    }
-
-    /// By the name alone, which is all that is known before ECS has spoken.
-    fn is_in(&self, cluster: &str) -> bool {
-        self.cluster.rsplit('/').next() == cluster.rsplit('/').next()
-    }
-
-    fn is_of(&self, task: TaskFacts<'_>) -> bool {
-        let cluster = if self.cluster.contains(':') { self.cluster == task.cluster } else { self.is_in(task.cluster) };
-        let fits = |pattern: &Option<Pattern>, name| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
-        (task.has_address || self.host_address)
-            && cluster
-            && self.role.matches(task.role)
-            && fits(&self.family, task.family)
-            && fits(&self.group, task.group)
-    }
-}
-
 /// A message of the parser repeats what it found, which may be a token that stands in the wrong place.
 fn without_tokens(message: &str) -> String {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let mut parts = message.split(PREFIX);
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| text + PREFIX + "***" + part.trim_start_matches(is_part))
-}
-
-/// `arn:aws:iam::123456789012:role/` and the beginning of a name.
-fn is_role(text: &str) -> bool {
-    let parts: Vec<_> = text.splitn(6, ':').collect();
-    match parts[..] {
-        ["arn", partition, "iam", "", account, role] => {
-            let digits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
-            let name = role.strip_prefix("role/");
-            digits && partition.starts_with("aws") && name.is_some_and(|name| !name.contains(['/', ':']))
-        }
-        _ => false,
-    }
 }
 
 fn patterns(at: &str, names: Vec<String>) -> Result<Vec<Pattern>, String> {
