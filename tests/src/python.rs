@@ -35,8 +35,6 @@ pub const MINISTACK: Tool = Tool { name: "ministack", requirements: include_str!
 pub const GRPCIO: Tool = Tool { name: "grpcio", requirements: include_str!("../python/grpcio.txt") };
 /// AWS's own description of its APIs.
 pub const BOTOCORE: Tool = Tool { name: "botocore", requirements: include_str!("../python/botocore.txt") };
-/// A parser of YAML.
-pub const RUAMEL: Tool = Tool { name: "ruamel", requirements: include_str!("../python/ruamel.txt") };
 /// Envoy's protobufs, v2 and v3.
 pub const XDS_PROTOS: Tool = Tool { name: "xds-protos", requirements: include_str!("../python/xds-protos.txt") };
 

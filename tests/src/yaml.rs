@@ -1,14 +1,25 @@
-//! YAML as JSON, read by a parser from PyPI: none of the workspace's own crates needs one.
+//! YAML as JSON: of the configurations that are shipped and read by others.
 
-use anyhow::{Context, ensure};
-use serde_json::{Value, json};
+use anyhow::Context;
+use serde_json::Value;
 
-use crate::python::RUAMEL;
+/// What a text says; anchors and merged keys are followed, and a key that is there twice is an error.
+pub fn read(text: &str) -> anyhow::Result<Value> {
+    serde_saphyr::from_str(text).context("not YAML")
+}
 
-/// What a text says; anchors are followed. It must be one document without duplicate keys.
-pub async fn read(text: &str) -> anyhow::Result<Value> {
-    let answers = RUAMEL.judge(include_str!("../python/read_yaml.py"), &[json!(text)]).await?;
-    let value: Value = serde_json::from_str(answers.first().context("no answer")?)?;
-    ensure!(!value.is_null(), "it says nothing");
-    Ok(value)
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn anchors_and_merged_keys_are_followed_and_doubled_keys_refused() {
+        let text = "x: &x {a: 1, b: {c: [d]}}\ny: {<<: *x, a: 2}\nz: \"on\"\n";
+        let told = read(text).unwrap();
+        assert_eq!(told["y"], json!({"a": 2, "b": {"c": ["d"]}}));
+        assert_eq!(told["z"], "on");
+        assert!(read("a: 1\na: 2\n").is_err());
+    }
 }

@@ -22,7 +22,7 @@ use crate::play;
 
 /// The services by name.
 async fn services() -> anyhow::Result<Map<String, Value>> {
-    let compose = yaml::read(&mesh::text("compose.yaml")?).await?;
+    let compose = yaml::read(&mesh::text("compose.yaml")?)?;
     compose["services"].as_object().cloned().context("no services")
 }
 
@@ -81,7 +81,7 @@ fn all_that_the_mesh_names_is_there() {
         for text in [&prometheus, &grafana, &env] {
             called.extend(text.split("http://").skip(1).filter_map(|rest| rest.split([':', '/']).next()));
         }
-        for job in yaml::read(&prometheus).await?["scrape_configs"].as_array().context("no jobs")? {
+        for job in yaml::read(&prometheus)?["scrape_configs"].as_array().context("no jobs")? {
             for target in job["static_configs"].as_array().into_iter().flatten().flat_map(|one| words(&one["targets"]))
             {
                 let host = target.split(':').next().unwrap_or_default();
@@ -91,7 +91,7 @@ fn all_that_the_mesh_names_is_there() {
         called.retain(|host| !["", "127.0.0.1"].contains(host));
         ensure!(called.len() > 5 && called.iter().all(|host| names.contains(host)), "{called:?} and {names:?}");
         for file in ["statsd/mapping.yaml", "grafana/provisioning/dashboards/sds.yaml"] {
-            yaml::read(&mesh::text(file)?).await.context(file)?;
+            yaml::read(&mesh::text(file)?).context(file)?;
         }
         Ok(())
     });
