@@ -1,5 +1,5 @@
 # An app on EC2 instances in bridge mode, and its sidecar, which registers the host's address with the port that Docker chose. The
-# registry is there already (examples/fargate). The instances' agent needs ECS_ENABLE_CONTAINER_METADATA=true, or the
+# registry is there already (examples/registry). The instances' agent needs ECS_ENABLE_CONTAINER_METADATA=true, or the
 # instances an IMDS hop limit of 2, so that the sidecar learns the host's address.
 
 terraform {

@@ -11,7 +11,7 @@ variable "vpc_cidr" {
 }
 
 variable "subnet_ids" {
-  description = "Private subnets, two at least, each in another zone."
+  description = "Private subnets."
   type        = list(string)
 }
 
@@ -19,13 +19,19 @@ variable "cluster_arn" {
   type = string
 }
 
-variable "dns" {
-  description = "The registry's name in a private zone of yours: { zone_id, name }."
-  type        = object({ zone_id = string, name = string })
+variable "write_url" {
+  description = "write_url of the registry."
+  type        = string
 }
 
-variable "sds_api_image" {
-  type = string
+variable "registry_security_group" {
+  description = "registry_security_group of the registry."
+  type        = string
+}
+
+variable "web_token_secret_arn" {
+  description = "The secret with the token whose hash the registry's policy has."
+  type        = string
 }
 
 variable "sidecar_image" {
@@ -34,25 +40,4 @@ variable "sidecar_image" {
 
 variable "app_image" {
   type = string
-}
-
-variable "web_token" {
-  description = "Of `sds-api token new`: the secret that holds the token, and its SHA-256."
-  type        = object({ secret_arn = string, sha256 = string })
-}
-
-variable "peers_token" {
-  description = "Another one, that replicas show each other."
-  type        = object({ secret_arn = string, sha256 = string })
-}
-
-variable "on_call_token_sha256" {
-  description = "Of a third one, that people on call have."
-  type        = string
-}
-
-variable "alarm_actions" {
-  description = "ARNs of SNS topics."
-  type        = list(string)
-  default     = []
 }

@@ -31,7 +31,7 @@ module "registry" {
   vpc_id      = var.vpc_id
   subnet_ids  = var.subnet_ids
 
-  existing_table = var.table
+  existing_table = { name = var.table }
 
   # As open as cookpad/sds, and ready for step 6: a service without a rule will ask for a token.
   policy            = jsonencode({ services = [{ names = ["*"], mode = "off" }] })
@@ -39,7 +39,7 @@ module "registry" {
 
   # Readers and writers have one URL.
   listeners = []
-  clients   = { main = { cidrs = [var.vpc_cidr] } }
+  clients   = { main = { cidrs = { vpc = var.vpc_cidr } } }
   dns       = var.dns
 
   # How long a client may be silent, as it was set for the old servers.

@@ -2,22 +2,26 @@
 # what it would tell of this table, the registry itself says in its log.
 
 locals {
-  # A message of the registry's log, and what it means to whom it wakes.
+  # A message of the registry's log, in how many minutes of five it wakes somebody, and what it means to them.
   messages = {
     full-read-failed = {
       starts = "full read failed"
+      within = 2
       means  = "A replica cannot read the table: reads go on from memory, new instances are not taken. Look at the log's error: throttled, denied, or DynamoDB is away."
     }
     snapshot-served = {
       starts = "the store is away or empty"
+      within = 1 # said once, at the start
       means  = "A replica started without the table and serves a sibling's last snapshot."
     }
     ecs-denied = {
       starts = "ECS does not let us ask"
+      within = 2
       means  = "The registry's role may not call ECS: look at ecs_clusters."
     }
     proxy-header = {
       starts = "a trusted proxy sent a bad PROXY protocol header"
+      within = 2
       means  = "Something in the load balancer's networks that is not the load balancer speaks to the registry."
     }
   }
@@ -48,7 +52,7 @@ resource "aws_cloudwatch_metric_alarm" "log" {
   statistic           = "Sum"
   period              = 60
   evaluation_periods  = 5
-  datapoints_to_alarm = 2
+  datapoints_to_alarm = each.value.within
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   treat_missing_data  = "notBreaching"

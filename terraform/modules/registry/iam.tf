@@ -35,7 +35,7 @@ locals {
       Effect    = "Allow"
       Resource  = [var.table_kms_key_arn]
       Action    = ["kms:Decrypt"]
-      Condition = { StringEquals = { "kms:ViaService" = "dynamodb.${local.region}.amazonaws.com" } }
+      Condition = { StringEquals = { "kms:ViaService" = "dynamodb.${local.region}.${local.dns_suffix}" } }
     }],
   )
 
@@ -103,7 +103,7 @@ locals {
   )
 
   # Account, region and repository.
-  ecr = try(regex("^([0-9]{12})[.]dkr[.]ecr[.]([a-z0-9-]+)[.]amazonaws[.]com(?:[.]cn)?/([^:@]+)", var.image), [])
+  ecr = try(regex("^([0-9]{12})[.]dkr[.-]ecr(?:-fips)?[.]([a-z0-9-]+)[.](?:amazonaws[.]com(?:[.]cn)?|on[.]aws)/([^:@]+)", var.image), [])
 }
 
 resource "aws_iam_role" "task" {

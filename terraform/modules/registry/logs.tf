@@ -1,4 +1,5 @@
 locals {
+  # For the role's policy; who writes there names the resource, so that the group is there before.
   log_group = "/ecs/${var.name}"
 }
 

@@ -32,6 +32,12 @@ resource "aws_lb" "this" {
       private_ipv4_address = try(var.load_balancer_addresses[subnet_mapping.key], null)
     }
   }
+
+  # Another name, subnet or address means another load balancer. It cannot stand beside the old one, for a target group has one
+  # load balancer and an address one interface; and an apply that destroys takes the listeners first. So the plan refuses.
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "aws_lb_target_group" "this" {

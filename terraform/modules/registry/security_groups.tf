@@ -21,16 +21,15 @@ resource "aws_security_group" "replicas" {
 }
 
 locals {
-  # Ids of groups may be unknown in a plan, so rules are counted.
-  by_cidr  = merge([for name, who in var.clients : { for nth, it in who.cidrs : "${name}-${it}" => { port = local.ports[name], from = it, what = name } }]...)
-  by_group = merge([for name, who in var.clients : { for nth, it in who.security_groups : "${name}-${nth}" => { port = local.ports[name], from = it, what = name } }]...)
+  by_cidr  = merge([for name, who in var.clients : { for whom, it in who.cidrs : "${name}-${whom}" => { port = local.ports[name], from = it, what = "${whom}, ${name} listener" } }]...)
+  by_group = merge([for name, who in var.clients : { for whom, it in who.security_groups : "${name}-${whom}" => { port = local.ports[name], from = it, what = "${whom}, ${name} listener" } }]...)
 }
 
 resource "aws_vpc_security_group_ingress_rule" "clients_by_cidr" {
   for_each = local.by_cidr
 
   security_group_id = aws_security_group.load_balancer.id
-  description       = "Clients of the ${each.value.what} listener"
+  description       = each.value.what
   ip_protocol       = "tcp"
   from_port         = each.value.port
   to_port           = each.value.port
@@ -41,7 +40,7 @@ resource "aws_vpc_security_group_ingress_rule" "clients_by_group" {
   for_each = local.by_group
 
   security_group_id            = aws_security_group.load_balancer.id
-  description                  = "Clients of the ${each.value.what} listener"
+  description                  = each.value.what
   ip_protocol                  = "tcp"
   from_port                    = each.value.port
   to_port                      = each.value.port
@@ -71,14 +70,14 @@ resource "aws_vpc_security_group_ingress_rule" "from_load_balancer" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "scrapers" {
-  count = length(var.scrapers)
+  for_each = var.scrapers
 
   security_group_id            = aws_security_group.replicas.id
-  description                  = "Metrics of each replica"
+  description                  = "${each.key}, metrics of each replica"
   ip_protocol                  = "tcp"
   from_port                    = local.port_of.admin
   to_port                      = local.port_of.admin
-  referenced_security_group_id = var.scrapers[count.index]
+  referenced_security_group_id = each.value
 }
 
 resource "aws_vpc_security_group_ingress_rule" "siblings" {

@@ -17,7 +17,7 @@ locals {
     logConfiguration = {
       logDriver = "awslogs"
       options = {
-        awslogs-group         = local.log_group
+        awslogs-group         = aws_cloudwatch_log_group.this.name
         awslogs-region        = local.region
         awslogs-stream-prefix = "sds-api"
         # A log that cannot be written must not stop the registry.

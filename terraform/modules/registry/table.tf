@@ -29,10 +29,15 @@ resource "aws_dynamodb_table" "this" {
     kms_key_arn = var.table_kms_key_arn
   }
   deletion_protection_enabled = var.deletion_protection
+
+  # Another name means another table, an empty one: the plan refuses.
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 locals {
-  table = var.existing_table != null ? var.existing_table : aws_dynamodb_table.this[0].name
+  table = var.existing_table != null ? var.existing_table.name : aws_dynamodb_table.this[0].name
   # Put together, so that a plan shows the role's policy before there is a table.
   table_arn = "arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/${local.table}"
 }

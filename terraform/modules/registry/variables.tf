@@ -1,13 +1,14 @@
 # Where it runs
 
 variable "name" {
-  description = "Names everything that is made here."
+  description = "Names everything that is made here. Decide before the first apply: another name is another load balancer and another table, which the plan refuses."
   type        = string
   default     = "sds"
+  nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,18}$", var.name))
-    error_message = "A letter, then up to 18 of a-z0-9-: the names of target groups have 32 characters at most."
+    condition     = can(regex("^[a-z]([a-z0-9-]{0,17}[a-z0-9])?$", var.name)) && !startswith(var.name, "internal-")
+    error_message = "A letter, then up to 18 of a-z0-9-, no hyphen at the end, no internal- before: so are names of load balancers and target groups."
   }
 }
 
@@ -19,6 +20,11 @@ variable "image" {
 variable "cluster_arn" {
   description = "The ECS cluster that the registry itself runs in."
   type        = string
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:ecs:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9_-]+$", var.cluster_arn))
+    error_message = "The cluster's ARN is needed, in its long form."
+  }
 }
 
 variable "vpc_id" {
@@ -27,7 +33,7 @@ variable "vpc_id" {
 }
 
 variable "subnet_ids" {
-  description = "Private subnets for replicas and load balancer, each in another zone. They need a way to DynamoDB, ECR, CloudWatch Logs, and, where used, Secrets Manager, ECS and STS."
+  description = "Private subnets for replicas and load balancer, each in another zone. They need a way to DynamoDB, ECR, CloudWatch Logs, and, where used, Secrets Manager, ECS and STS. Decide before the first apply: the load balancer cannot change them."
   type        = list(string)
 
   validation {
@@ -37,13 +43,18 @@ variable "subnet_ids" {
 }
 
 variable "load_balancer_addresses" {
-  description = "A fixed private address of the load balancer in each subnet, in the order of subnet_ids. With them the registry believes these addresses alone who is behind a connection; without, all of these subnets."
+  description = "A fixed private address of the load balancer in each subnet, in the order of subnet_ids. With them the registry believes these addresses alone who is behind a connection; without, all of these subnets. Decide before the first apply: the load balancer cannot change them."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = contains([0, length(var.subnet_ids)], length(var.load_balancer_addresses))
     error_message = "Give none, or one for each subnet."
+  }
+  validation {
+    condition     = alltrue([for it in var.load_balancer_addresses : can(cidrnetmask("${it}/32"))])
+    error_message = "IPv4 addresses are needed."
   }
 }
 
@@ -51,18 +62,31 @@ variable "cpu" {
   description = "CPU units of a replica."
   type        = number
   default     = 512
+  nullable    = false
+
+  validation {
+    condition     = contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.cpu)
+    error_message = "Fargate has 256, 512, 1024, 2048, 4096, 8192 and 16384."
+  }
 }
 
 variable "memory" {
   description = "Memory of a replica in MiB."
   type        = number
   default     = 1024
+  nullable    = false
+
+  validation {
+    condition     = var.memory == 512 || (var.memory > 0 && var.memory % 1024 == 0)
+    error_message = "Fargate has 512, and multiples of 1024."
+  }
 }
 
 variable "cpu_architecture" {
   description = "X86_64 or ARM64, as the image is."
   type        = string
   default     = "X86_64"
+  nullable    = false
 
   validation {
     condition     = contains(["X86_64", "ARM64"], var.cpu_architecture)
@@ -77,11 +101,16 @@ variable "replicas" {
     max = optional(number, 6)
     cpu = optional(number, 50)
   })
-  default = {}
+  default  = {}
+  nullable = false
 
   validation {
     condition     = var.replicas.min >= 2 && var.replicas.max >= var.replicas.min
     error_message = "A registry of one replica is away with each deploy: min is at least 2, and max at least min."
+  }
+  validation {
+    condition     = alltrue([for it in values(var.replicas) : floor(it) == it]) && var.replicas.cpu >= 1 && var.replicas.cpu <= 100
+    error_message = "Whole numbers are needed, and a percentage from 1 to 100."
   }
 }
 
@@ -89,13 +118,15 @@ variable "wait_for_steady_state" {
   description = "Whether an apply ends only when the new replicas serve, and fails when they do not come up."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 # The table
 
 variable "existing_table" {
-  description = "The name of a table that is there already, such as cookpad/sds's: partition key service (S), sort key ip_port (S), TTL attribute expire_time. null makes one."
-  type        = string
+  # An object is there or not, also while the name of a table that the same plan makes is unknown.
+  description = "{ name } of a table that is there already, such as cookpad/sds's: partition key service (S), sort key ip_port (S), TTL attribute expire_time. null makes one."
+  type        = object({ name = string })
   default     = null
 }
 
@@ -109,6 +140,7 @@ variable "deletion_protection" {
   description = "Whether table and load balancer refuse to be deleted."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 # Who may
@@ -127,12 +159,18 @@ variable "policy" {
     condition     = var.policy == null || can(regex("^\\s*[\\[{]|\n", var.policy))
     error_message = "This is not the text of a policy."
   }
+  validation {
+    # As it stands in the task definition, quotes escaped.
+    condition     = var.policy == null || length(jsonencode(coalesce(var.policy, "-"))) < 48000
+    error_message = "ECS takes 64 KB for the whole task definition, so the policy has 48,000 characters at most."
+  }
 }
 
 variable "allow_open_writes" {
   description = "Whether security groups alone may decide who registers, where there is no policy or it leaves something open."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "audience" {
@@ -154,6 +192,7 @@ variable "ecs_clusters" {
   description = "ARNs of clusters whose tasks ECS is asked about: it tells of tasks that stopped or were killed, and whose task a proof is."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.ecs_clusters : can(regex("^arn:[a-z-]+:ecs:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9_-]+$", arn))])
@@ -171,7 +210,8 @@ variable "secrets" {
     tls_client_ca = optional(string)
     peers_ca      = optional(string)
   })
-  default = {}
+  default  = {}
+  nullable = false
 
   validation {
     condition     = (var.secrets.tls_cert == null) == (var.secrets.tls_key == null)
@@ -193,6 +233,7 @@ variable "secrets_kms_key_arns" {
   description = "KMS keys of yours that encrypt those secrets."
   type        = list(string)
   default     = []
+  nullable    = false
 }
 
 # Who reaches it
@@ -201,6 +242,7 @@ variable "listeners" {
   description = "Listeners apart from the main one: write (registrations), admin (operators, metrics), xds (streams). What is not named is served by the main one."
   type        = set(string)
   default     = ["write"]
+  nullable    = false
 
   validation {
     condition     = length(setsubtract(var.listeners, ["write", "admin", "xds"])) == 0
@@ -209,11 +251,12 @@ variable "listeners" {
 }
 
 variable "clients" {
-  description = "Who may connect to which listener, as networks and security groups: main (polls; here too what has no listener of its own), write, admin, xds."
+  description = "Who may connect to which listener: main (polls; here too what has no listener of its own), write, admin, xds. Networks and ids of security groups, each under a name of yours: the name is the rule's key, so one can go without the others, and the value may be unknown in a plan."
   type = map(object({
-    cidrs           = optional(list(string), [])
-    security_groups = optional(list(string), [])
+    cidrs           = optional(map(string), {})
+    security_groups = optional(map(string), {})
   }))
+  nullable = false
 
   validation {
     condition     = length(setsubtract(keys(var.clients), setunion(["main"], var.listeners))) == 0
@@ -223,12 +266,35 @@ variable "clients" {
     condition     = length(setsubtract(setunion(["main"], var.listeners), [for name, who in var.clients : name if length(who.cidrs) + length(who.security_groups) > 0])) == 0
     error_message = "A listener is open that nobody may connect to."
   }
+  validation {
+    condition     = alltrue(flatten([for who in var.clients : [for it in values(who.cidrs) : try("${cidrhost(it, 0)}/${split("/", it)[1]}" == it ? cidrnetmask(it) != "" : false, false)]]))
+    error_message = "A network is IPv4, as 10.0.0.0/16, and begins with its first address: the load balancer has no IPv6."
+  }
+  validation {
+    condition     = alltrue([for who in var.clients : length(distinct(values(who.cidrs))) == length(who.cidrs) && length(distinct(values(who.security_groups))) == length(who.security_groups)])
+    error_message = "The same client is there twice for one listener, which AWS refuses."
+  }
+  validation {
+    condition     = alltrue(flatten([for who in var.clients : [for it in values(who.security_groups) : can(regex("^sg-[0-9a-z]+$", it))]]))
+    error_message = "Ids of security groups are needed, as sg-0123abcd."
+  }
+  validation {
+    # They are in descriptions of rules.
+    condition     = alltrue(flatten([for who in var.clients : [for it in concat(keys(who.cidrs), keys(who.security_groups)) : can(regex("^[A-Za-z0-9._-]{1,64}$", it))]]))
+    error_message = "A client's name is 1 to 64 of A-Za-z0-9._-."
+  }
 }
 
 variable "scrapers" {
-  description = "Security groups that may connect to each replica itself, where metrics are served: a load balancer would show one replica's."
-  type        = list(string)
-  default     = []
+  description = "Security groups that may connect to each replica itself, where metrics are served: a load balancer would show one replica's. Ids under names of yours."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for name, it in var.scrapers : can(regex("^[A-Za-z0-9._-]{1,64}$", name)) && can(regex("^sg-[0-9a-z]+$", it))])
+    error_message = "Names and ids of security groups are needed, as { prometheus = \"sg-0123abcd\" }."
+  }
 }
 
 variable "dns" {
@@ -241,7 +307,7 @@ variable "dns" {
 }
 
 variable "peers_namespace" {
-  description = "A name that ends in a private zone of its own, as all.sds-replicas.internal: its addresses are the replicas. A replica that starts while DynamoDB is away finds there who still knows the fleet. null makes none."
+  description = "A name that ends in a private zone of its own, as all.sds-replicas.internal: its addresses are the replicas. A replica that starts while DynamoDB is away finds there who still knows the fleet. null makes none. Known in the plan: it says whether there is a zone."
   type        = string
   default     = null
 
@@ -270,10 +336,11 @@ variable "shutdown_delay" {
   description = "Seconds between SIGTERM and the close of the listeners. A task that is stopped by hand was not deregistered before: the load balancer has to see that /readyz fails, and sends connections for a while still."
   type        = number
   default     = 60
+  nullable    = false
 
   validation {
-    condition     = var.shutdown_delay >= 0 && var.shutdown_delay <= 100
-    error_message = "It and 20 s for what is in flight have to fit into ECS's 120 s."
+    condition     = var.shutdown_delay >= 0 && var.shutdown_delay <= 100 && floor(var.shutdown_delay) == var.shutdown_delay
+    error_message = "Whole seconds: it and 20 s for what is in flight have to fit into ECS's 120 s."
   }
 }
 
@@ -281,12 +348,19 @@ variable "deregistration_delay" {
   description = "Seconds between a replica's leave of the load balancer and its SIGTERM, in a deploy. Users report that for about two minutes after it a network load balancer sends new connections still."
   type        = number
   default     = 120
+  nullable    = false
+
+  validation {
+    condition     = var.deregistration_delay >= 0 && var.deregistration_delay <= 3600 && floor(var.deregistration_delay) == var.deregistration_delay
+    error_message = "The load balancer takes 0 to 3600 whole seconds."
+  }
 }
 
 variable "options" {
   description = "Other variables of the registry, as README.md lists them: SDS_LEASE, HOST_TTL, SDS_RATE_WRITES .."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
     condition     = length(setsubtract(keys(var.options), local.options)) == 0
@@ -300,6 +374,12 @@ variable "log_retention_days" {
   description = "How long logs are kept, the audit of writes among them."
   type        = number
   default     = 365
+  nullable    = false
+
+  validation {
+    condition     = contains([0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "CloudWatch has 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731 days, years of three to ten, and 0, for ever."
+  }
 }
 
 variable "log_kms_key_arn" {
@@ -312,4 +392,5 @@ variable "alarm_actions" {
   description = "ARNs of SNS topics that alarms are sent to."
   type        = list(string)
   default     = []
+  nullable    = false
 }

@@ -17,4 +17,6 @@ locals {
   region    = data.aws_region.here.region
   account   = data.aws_caller_identity.me.account_id
   partition = data.aws_partition.here.partition
+  # amazonaws.com, but for China.
+  dns_suffix = data.aws_partition.here.dns_suffix
 }

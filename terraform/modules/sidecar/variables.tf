@@ -10,6 +10,7 @@ variable "name" {
   description = "The container's name. The registry's list of tasks that are not registered knows a sidecar by this one."
   type        = string
   default     = "sds-sidecar"
+  nullable    = false
 }
 
 variable "app_container" {
@@ -21,6 +22,7 @@ variable "containers" {
   description = "The definitions of the task's other containers, the app's among them, as ECS spells them. With them the output container_definitions is complete, and it is looked at whether they fit."
   type        = any
   default     = []
+  nullable    = false
 
   validation {
     condition     = length(var.containers) == 0 || contains([for it in var.containers : it.name], var.app_container)
@@ -100,13 +102,13 @@ variable "services" {
   }
   validation {
     condition = alltrue(flatten([
-      for it in var.services : [for n in [it.rise, it.fall] : n == null ? true : n >= 1 && n <= 1000]
+      for it in var.services : [for n in [it.rise, it.fall] : n == null ? true : n >= 1 && n <= 1000 && floor(n) == n]
     ]))
-    error_message = "rise and fall are numbers from 1 to 1000."
+    error_message = "rise and fall are integers from 1 to 1000."
   }
   validation {
-    condition     = alltrue([for it in var.services : it.weight == null ? true : it.weight >= 1 && it.weight <= 100])
-    error_message = "A weight is a number from 1 to 100."
+    condition     = alltrue([for it in var.services : it.weight == null ? true : it.weight >= 1 && it.weight <= 100 && floor(it.weight) == it.weight])
+    error_message = "A weight is an integer from 1 to 100."
   }
   validation {
     condition     = length(var.services) > 1 || alltrue(flatten([for it in var.services : [for k, v in coalesce(it.tags, {}) : !can(regex("[,=]", k)) && !can(regex(",", v))]]))
@@ -143,6 +145,7 @@ variable "secrets" {
   description = "Variables that ECS fills from Secrets Manager or SSM: name to ARN. SDS_API_TOKEN, SDS_API_CA, SDS_API_CERT, SDS_API_KEY."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
     condition     = length(setsubtract(keys(var.secrets), ["SDS_API_TOKEN", "SDS_API_CA", "SDS_API_CERT", "SDS_API_KEY"])) == 0
@@ -158,6 +161,7 @@ variable "linger" {
   description = "From the start of a drain to the deregister, at most: your longest usual request and an Envoy's poll."
   type        = string
   default     = "15s"
+  nullable    = false
 
   validation {
     condition     = can(regex(local.span, var.linger))
@@ -173,6 +177,7 @@ variable "stop_timeout" {
   description = "Seconds from SIGTERM to SIGKILL, told to ECS and to the sidecar."
   type        = number
   default     = 30
+  nullable    = false
 
   validation {
     condition     = var.stop_timeout >= 2 && var.stop_timeout <= 120 && floor(var.stop_timeout) == var.stop_timeout
@@ -252,6 +257,7 @@ variable "extra_environment" {
   description = "Variables of others, such as AWS_EC2_METADATA_DISABLED. Those of the sidecar have inputs of their own."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
     condition     = alltrue([for name in keys(var.extra_environment) : !startswith(name, "SDS_")])
@@ -263,16 +269,18 @@ variable "essential" {
   description = "Whether the task ends with the sidecar. Only so ECS waits in a deploy until the new task is registered."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "start_period" {
   description = "Seconds that an app may take to be registered before failed health checks count; retries after it come besides."
   type        = number
   default     = 300
+  nullable    = false
 
   validation {
-    condition     = var.start_period >= 0 && var.start_period <= 300
-    error_message = "ECS takes 0 to 300 seconds."
+    condition     = var.start_period >= 0 && var.start_period <= 300 && floor(var.start_period) == var.start_period
+    error_message = "ECS takes 0 to 300 whole seconds."
   }
 }
 
@@ -280,10 +288,11 @@ variable "retries" {
   description = "Health checks, 10 s apart, that may fail after it before ECS replaces the task."
   type        = number
   default     = 3
+  nullable    = false
 
   validation {
-    condition     = var.retries >= 1 && var.retries <= 10
-    error_message = "ECS takes 1 to 10."
+    condition     = var.retries >= 1 && var.retries <= 10 && floor(var.retries) == var.retries
+    error_message = "ECS takes an integer from 1 to 10."
   }
 }
 
@@ -291,12 +300,14 @@ variable "cpu" {
   description = "CPU units of the container."
   type        = number
   default     = 16
+  nullable    = false
 }
 
 variable "memory_reservation" {
   description = "Its memory in MiB, as a reservation."
   type        = number
   default     = 16
+  nullable    = false
 }
 
 variable "log_configuration" {

@@ -3,6 +3,7 @@
 //! and what the modules say about the programs is what the programs say. None of it needs Terraform.
 
 mod drift;
+mod envoy;
 mod registry;
 mod sidecar;
 
@@ -35,15 +36,16 @@ fn json(name: &str) -> anyhow::Result<Value> {
 
 /// What the registry of the example may, and which lines of its log are counted.
 fn policies() -> anyhow::Result<Value> {
-    json("terraform/examples/fargate/rendered/policies.json")
+    json("terraform/examples/registry/rendered/policies.json")
 }
 
 #[test]
 fn aws_takes_every_rendered_task_definition() {
     play("aws_takes_every_rendered_task_definition", async |_| {
         for name in [
+            "examples/registry/rendered/sds",
             "examples/fargate/rendered/web",
-            "examples/fargate/rendered/sds",
+            "examples/fargate-envoy/rendered/web",
             "examples/ec2-bridge/rendered/web",
             "examples/from-cookpad-sds/rendered/sds",
             "modules/registry/rendered/whole/sds",

@@ -8,7 +8,7 @@ mock_provider "aws" {
     defaults = { account_id = "111122223333" }
   }
   mock_data "aws_partition" {
-    defaults = { partition = "aws" }
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
   }
   mock_data "aws_subnet" {
     defaults = { cidr_block = "10.0.0.0/20" }
@@ -21,7 +21,7 @@ variables {
   vpc_id      = "vpc-1"
   subnet_ids  = ["subnet-1", "subnet-2"]
   policy      = "{\"services\":[{\"names\":[\"*\"],\"mode\":\"token\"}]}"
-  clients     = { main = { cidrs = ["10.0.0.0/16"] }, write = { cidrs = ["10.0.0.0/17"] } }
+  clients     = { main = { cidrs = { vpc = "10.0.0.0/16" } }, write = { cidrs = { apps = "10.0.0.0/17" } } }
 }
 
 run "an_open_registry" {
@@ -116,7 +116,7 @@ run "peers_whom_nobody_answers" {
 run "clients_of_no_listener" {
   command = plan
   variables {
-    clients = { for name in ["main", "write", "xds"] : name => { cidrs = ["10.0.0.0/16"] } }
+    clients = { for name in ["main", "write", "xds"] : name => { cidrs = { vpc = "10.0.0.0/16" } } }
   }
   expect_failures = [var.clients]
 }
@@ -166,7 +166,151 @@ run "a_zone_that_hides_the_registrys_name" {
 run "a_listener_without_clients" {
   command = plan
   variables {
-    clients = { main = { cidrs = ["10.0.0.0/16"] } }
+    clients = { main = { cidrs = { vpc = "10.0.0.0/16" } } }
   }
   expect_failures = [var.clients]
+}
+
+run "a_hyphen_at_the_end" {
+  command = plan
+  variables {
+    name = "sds-"
+  }
+  expect_failures = [var.name]
+}
+
+run "a_name_that_aws_keeps" {
+  command = plan
+  variables {
+    name = "internal-sds"
+  }
+  expect_failures = [var.name]
+}
+
+run "a_cluster_without_an_account" {
+  command = plan
+  variables {
+    cluster_arn = "prod"
+  }
+  expect_failures = [var.cluster_arn]
+}
+
+run "an_address_of_no_ip" {
+  command = plan
+  variables {
+    load_balancer_addresses = ["10.0.0.10", "10.0.16.256"]
+  }
+  expect_failures = [var.load_balancer_addresses]
+}
+
+run "half_a_second" {
+  command = plan
+  variables {
+    shutdown_delay = 30.5
+  }
+  expect_failures = [var.shutdown_delay]
+}
+
+run "half_a_second_of_deregistration" {
+  command = plan
+  variables {
+    deregistration_delay = 0.5
+  }
+  expect_failures = [var.deregistration_delay]
+}
+
+run "half_a_replica" {
+  command = plan
+  variables {
+    replicas = { max = 2.5 }
+  }
+  expect_failures = [var.replicas]
+}
+
+run "half_a_gigabyte_more" {
+  command = plan
+  variables {
+    memory = 1536
+  }
+  expect_failures = [var.memory]
+}
+
+run "a_cpu_that_fargate_lacks" {
+  command = plan
+  variables {
+    cpu = 500
+  }
+  expect_failures = [var.cpu]
+}
+
+run "days_that_cloudwatch_lacks" {
+  command = plan
+  variables {
+    log_retention_days = 100
+  }
+  expect_failures = [var.log_retention_days]
+}
+
+run "too_long_a_policy" {
+  command = plan
+  variables {
+    policy = "[ ${join("", [for nth in range(1000) : "01234567890123456789012345678901234567890123456789"])} ]"
+  }
+  expect_failures = [var.policy]
+}
+
+run "a_network_of_ipv6" {
+  command = plan
+  variables {
+    clients = { main = { cidrs = { vpc = "10.0.0.0/16" } }, write = { cidrs = { apps = "fd00::/8" } } }
+  }
+  expect_failures = [var.clients]
+}
+
+run "a_network_that_is_none" {
+  command = plan
+  variables {
+    clients = { main = { cidrs = { vpc = "10.0.0.0/16" } }, write = { cidrs = { apps = "10.0.0.0" } } }
+  }
+  expect_failures = [var.clients]
+}
+
+run "a_network_from_its_middle" {
+  command = plan
+  variables {
+    clients = { main = { cidrs = { vpc = "10.0.0.0/16" } }, write = { cidrs = { apps = "10.0.0.1/16" } } }
+  }
+  expect_failures = [var.clients]
+}
+
+run "a_client_twice" {
+  command = plan
+  variables {
+    clients = { main = { cidrs = { vpc = "10.0.0.0/16" } }, write = { security_groups = { web = "sg-1", shop = "sg-1" } } }
+  }
+  expect_failures = [var.clients]
+}
+
+run "a_group_by_its_name" {
+  command = plan
+  variables {
+    clients = { main = { cidrs = { vpc = "10.0.0.0/16" } }, write = { security_groups = { web = "web" } } }
+  }
+  expect_failures = [var.clients]
+}
+
+run "a_client_with_spaces" {
+  command = plan
+  variables {
+    clients = { main = { cidrs = { vpc = "10.0.0.0/16" } }, write = { security_groups = { "our web" = "sg-1" } } }
+  }
+  expect_failures = [var.clients]
+}
+
+run "a_scraper_by_its_name" {
+  command = plan
+  variables {
+    scrapers = { prometheus = "prometheus" }
+  }
+  expect_failures = [var.scrapers]
 }

@@ -8,7 +8,7 @@ mock_provider "aws" {
     defaults = { account_id = "111122223333" }
   }
   mock_data "aws_partition" {
-    defaults = { partition = "aws" }
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
   }
   mock_data "aws_subnet" {
     defaults = { cidr_block = "10.0.0.0/20" }
@@ -21,7 +21,7 @@ variables {
   vpc_id      = "vpc-1"
   subnet_ids  = ["subnet-1", "subnet-2"]
   policy      = "{\"services\":[{\"names\":[\"*\"],\"mode\":\"token\"}]}"
-  clients     = { main = { cidrs = ["10.0.0.0/16"] }, write = { cidrs = ["10.0.0.0/17"] } }
+  clients     = { main = { cidrs = { vpc = "10.0.0.0/16" } }, write = { cidrs = { apps = "10.0.0.0/17" } } }
 }
 
 run "plain" {
@@ -105,7 +105,7 @@ run "plain" {
     error_message = "replicas are reached past the load balancer"
   }
   assert {
-    condition     = toset(keys(aws_vpc_security_group_ingress_rule.clients_by_cidr)) == toset(["main-10.0.0.0/16", "write-10.0.0.0/17"])
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.clients_by_cidr)) == toset(["main-vpc", "write-apps"])
     error_message = "somebody else may connect"
   }
 }
@@ -126,8 +126,8 @@ run "rendered_whole" {
     secrets_kms_key_arns    = ["arn:aws:kms:ap-northeast-1:111122223333:key/2"]
     table_kms_key_arn       = "arn:aws:kms:ap-northeast-1:111122223333:key/1"
     listeners               = ["write", "admin", "xds"]
-    clients                 = { main = { cidrs = ["10.0.0.0/16"] }, write = { security_groups = ["sg-1", "sg-2"] }, admin = { cidrs = ["10.0.0.0/24"] }, xds = { cidrs = ["10.1.0.0/16"] } }
-    scrapers                = ["sg-3"]
+    clients                 = { main = { cidrs = { vpc = "10.0.0.0/16" } }, write = { security_groups = { web = "sg-1", shop = "sg-2" } }, admin = { cidrs = { office = "10.0.0.0/24" } }, xds = { cidrs = { envoys = "10.1.0.0/16" } } }
+    scrapers                = { prometheus = "sg-3" }
     peers_namespace         = "all.sds-replicas.internal"
     load_balancer_addresses = ["10.0.0.10", "10.0.16.10"]
     dns                     = { zone_id = "Z1", name = "sds.internal" }
@@ -206,19 +206,101 @@ run "rendered_whole" {
     error_message = "the provider drops the block, and ECS takes no such service"
   }
   assert {
-    condition     = aws_vpc_security_group_ingress_rule.scrapers[0].from_port == 8082
+    condition     = aws_vpc_security_group_ingress_rule.scrapers["prometheus"].from_port == 8082
     error_message = "metrics are at the admin listener"
   }
   assert {
-    condition     = length(aws_vpc_security_group_ingress_rule.clients_by_group) == 2 && aws_vpc_security_group_ingress_rule.clients_by_group["write-0"].from_port == 8081
+    condition     = length(aws_vpc_security_group_ingress_rule.clients_by_group) == 2 && aws_vpc_security_group_ingress_rule.clients_by_group["write-web"].from_port == 8081
     error_message = "who registers may not connect"
+  }
+}
+
+# One alarm that counts lines said once in a replica's life needs one of them.
+run "alarms" {
+  command = plan
+  assert {
+    condition     = { for name, it in aws_cloudwatch_metric_alarm.log : name => it.datapoints_to_alarm } == { full-read-failed = 2, snapshot-served = 1, ecs-denied = 2, proxy-header = 2 }
+    error_message = "a line that is said once never rings"
+  }
+}
+
+# Each rule has its client's name: who goes takes no other rule along, and who is not known yet can be planned.
+run "clients_before" {
+  command = plan
+  variables {
+    clients = {
+      main  = { cidrs = { office = "10.9.0.0/16", vpc = "10.0.0.0/16" } }
+      write = { security_groups = { shop = "sg-1", web = "sg-2" } }
+    }
+    scrapers = { grafana = "sg-3", prometheus = "sg-4" }
+  }
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.clients_by_group["write-web"].referenced_security_group_id == "sg-2" && aws_vpc_security_group_ingress_rule.scrapers["prometheus"].referenced_security_group_id == "sg-4"
+    error_message = "a rule is not under its client's name"
+  }
+}
+
+run "clients_after" {
+  command = plan
+  variables {
+    clients = {
+      main  = { cidrs = { vpc = "10.0.0.0/16" } }
+      write = { security_groups = { web = "sg-2" } }
+    }
+    scrapers = { prometheus = "sg-4" }
+  }
+  assert {
+    condition = (
+      toset(keys(aws_vpc_security_group_ingress_rule.clients_by_cidr)) == toset(["main-vpc"]) && aws_vpc_security_group_ingress_rule.clients_by_cidr["main-vpc"].cidr_ipv4 == "10.0.0.0/16"
+      && toset(keys(aws_vpc_security_group_ingress_rule.clients_by_group)) == toset(["write-web"]) && aws_vpc_security_group_ingress_rule.clients_by_group["write-web"].referenced_security_group_id == "sg-2"
+      && aws_vpc_security_group_ingress_rule.scrapers["prometheus"].referenced_security_group_id == "sg-4"
+    )
+    error_message = "a rule moved when another client went"
+  }
+}
+
+run "what_is_unknown_in_a_plan" {
+  command = plan
+  module {
+    source = "./tests/unknown"
+  }
+}
+
+run "null_is_the_default" {
+  command = plan
+  variables {
+    name                    = null
+    load_balancer_addresses = null
+    replicas                = null
+    ecs_clusters            = null
+    secrets                 = null
+    listeners               = null
+    scrapers                = null
+    shutdown_delay          = null
+    options                 = null
+    alarm_actions           = null
+  }
+  assert {
+    condition     = aws_ecs_service.this.name == "sds" && aws_ecs_service.this.desired_count == 2
+    error_message = "null is not the default"
+  }
+}
+
+run "an_image_of_ecr_by_ipv6_in_fips_mode" {
+  command = plan
+  variables {
+    image = "111122223333.dkr-ecr-fips.us-east-1.on.aws/sds-api@sha256:0123"
+  }
+  assert {
+    condition     = contains([for it in jsondecode(aws_iam_role_policy.execution.policy).Statement : it.Resource], ["arn:aws:ecr:us-east-1:111122223333:repository/sds-api"])
+    error_message = aws_iam_role_policy.execution.policy
   }
 }
 
 run "on_a_table_that_is_there" {
   command = plan
   variables {
-    existing_table = "sds-hosts"
+    existing_table = { name = "sds-hosts" }
   }
   assert {
     condition     = length(aws_dynamodb_table.this) == 0 && output.table == "sds-hosts"
@@ -235,7 +317,7 @@ run "applied" {
   variables {
     dns             = { zone_id = "Z1", name = "sds.internal" }
     listeners       = ["write", "admin", "xds"]
-    clients         = { for name in ["main", "write", "admin", "xds"] : name => { cidrs = ["10.0.0.0/16"] } }
+    clients         = { for name in ["main", "write", "admin", "xds"] : name => { cidrs = { vpc = "10.0.0.0/16" } } }
     peers_namespace = "all.sds-replicas.internal"
     secrets         = { peers_token = "arn:aws:ssm:ap-northeast-1:111122223333:parameter/sds/peers" }
   }

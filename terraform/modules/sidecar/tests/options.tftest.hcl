@@ -103,3 +103,19 @@ run "rendered_several" {
     error_message = "both forms at once are refused by the sidecar"
   }
 }
+
+run "null_is_the_default" {
+  command = plan
+  variables {
+    services          = [{ service = "web", port = 8080, check = ["tcp://:8080"] }]
+    secrets           = null
+    linger            = null
+    stop_timeout      = null
+    extra_environment = null
+    containers        = null
+  }
+  assert {
+    condition     = jsondecode(output.json).stopTimeout == 30 && contains(jsondecode(output.json).environment, { name = "SDS_LINGER", value = "15s" })
+    error_message = output.json
+  }
+}

@@ -167,3 +167,35 @@ run "the_wrong_way_round" {
   }
   expect_failures = [var.containers]
 }
+
+run "half_a_pass" {
+  command = plan
+  variables {
+    services = [{ service = "web", port = 8080, check = ["tcp://:8080"], rise = 1.5 }]
+  }
+  expect_failures = [var.services]
+}
+
+run "half_a_weight" {
+  command = plan
+  variables {
+    services = [{ service = "web", port = 8080, check = ["tcp://:8080"], weight = 1.5 }]
+  }
+  expect_failures = [var.services]
+}
+
+run "half_a_second_of_start" {
+  command = plan
+  variables {
+    start_period = 30.5
+  }
+  expect_failures = [var.start_period]
+}
+
+run "half_a_retry" {
+  command = plan
+  variables {
+    retries = 1.5
+  }
+  expect_failures = [var.retries]
+}

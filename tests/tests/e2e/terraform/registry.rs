@@ -24,7 +24,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use super::{path, policies};
 use crate::play;
 
-const FARGATE: &str = "terraform/examples/fargate/rendered/sds.json";
+const FARGATE: &str = "terraform/examples/registry/rendered/sds.json";
 const COOKPAD: &str = "terraform/examples/from-cookpad-sds/rendered/sds.json";
 const WHOLE: &str = "terraform/modules/registry/rendered/whole/sds.json";
 

@@ -1,3 +1,0 @@
-output "envoys_poll" {
-  value = module.registry.url
-}
