@@ -7,6 +7,7 @@
 //! has one.
 
 mod followed;
+mod hostile;
 pub mod observed;
 pub mod show;
 mod trickle;

@@ -103,6 +103,8 @@ async fn check(mesh: &mut Mesh, stage: &Stage, prometheus: Option<&Prometheus>) 
         mesh.all_up(prometheus).await?;
         say("Prometheus found all tasks by the registry, and everything that it scrapes is up.");
         mesh.an_ipv6_target(prometheus).await?;
+        mesh.hostile_instances(prometheus).await?;
+        say("What an instance says of others is not kept, and nobody is followed to where it points.");
         mesh.a_registry_away(stage, prometheus).await?;
         say("It keeps its targets while the registry that it asks is away.");
     }

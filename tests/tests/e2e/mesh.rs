@@ -1,7 +1,10 @@
 //! The local mesh: the Envoys of all shipped configurations say who calls, to Prometheus and by dog_statsd, and show
 //! nothing else of themselves. (With Prometheus: `e2e mesh --once`.)
 
-use std::{collections::BTreeSet, net::TcpListener};
+use std::{
+    collections::BTreeSet,
+    net::{SocketAddr, TcpListener},
+};
 
 use anyhow::{Context, ensure};
 use e2e::{
@@ -61,10 +64,17 @@ fn everybody_in_the_mesh_is_answered_and_seen() {
             for path in ["/", "/stats", "/quitquitquit", "/config_dump", "/stats/prometheus/../../config_dump"] {
                 page(path).await?.expect(404).with_context(|| path.to_owned())?;
             }
+            // It is there to be read.
+            for path in ["/stats/prometheus", "/sidecar/metrics", "/sidecar/readyz"] {
+                let url = format!("http://{stats}{path}");
+                http::send(&client, Method::POST, &url, &[], "").await?.expect(404).with_context(|| path.to_owned())?;
+            }
             let sidecar = page("/sidecar/metrics").await?;
             if caller == "front" {
                 sidecar.expect(404)?;
+                crowded(stats).await?;
             } else {
+                page("/sidecar/readyz").await?.expect(200)?;
                 let metrics = sidecar.expect(200)?.text();
                 ensure!(metrics.contains(&format!("sds_sidecar_ready{{service=\"{caller}\"")), "{metrics}");
             }
@@ -97,6 +107,22 @@ fn everybody_in_the_mesh_is_answered_and_seen() {
         ensure!(times.iter().any(|(_, sent)| sent.kind == "ms"), "{times:?}");
         bounded(&mesh.statsd, "front", "front-1")
     });
+}
+
+/// However many ask at once, its main thread writes so many pages and no more.
+async fn crowded(stats: SocketAddr) -> anyhow::Result<()> {
+    let (client, url) = (http::client(SOON), format!("http://{stats}/stats/prometheus"));
+    until("some of many readers to be refused", SOON, async || {
+        let readers = (0..64).map(|_| http::send(&client, Method::GET, &url, &[], ""));
+        let answers = futures_util::future::join_all(readers).await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        // A refusal says what was full.
+        let [read, refused] = [(200, "envoy_"), (503, "overflow")].map(|(status, says)| {
+            answers.iter().filter(|answer| answer.status == status && answer.text().contains(says)).count()
+        });
+        ensure!(read > 0 && refused > 0 && read + refused == answers.len(), "{read} read it, {refused} were refused");
+        Ok(())
+    })
+    .await
 }
 
 /// What varies is a tag and not part of a name, so that statsd_exporter needs no rule.
