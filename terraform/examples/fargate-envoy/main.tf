@@ -33,25 +33,22 @@ module "web" {
     options   = { awslogs-group = aws_cloudwatch_log_group.web.name, awslogs-region = var.region, awslogs-stream-prefix = "sds" }
   }
   containers = [
-    merge(local.app, { dependsOn = [
-      { containerName = "envoy", condition = "START" },
-      { containerName = "envoy-ready", condition = "SUCCESS" },
-    ] }),
+    {
+      name  = "app"
+      image = var.app_image
+      dependsOn = [
+        { containerName = "envoy", condition = "START" },
+        { containerName = "envoy-ready", condition = "SUCCESS" },
+      ]
+      essential    = true
+      portMappings = [{ containerPort = 8080, protocol = "tcp" }]
+      stopTimeout  = 30
+      logConfiguration = {
+        logDriver = "awslogs"
+        options   = { awslogs-group = aws_cloudwatch_log_group.web.name, awslogs-region = var.region, awslogs-stream-prefix = "app" }
+      }
+    },
     local.envoy,
     local.envoy_ready,
   ]
-}
-
-locals {
-  app = {
-    name         = "app"
-    image        = var.app_image
-    essential    = true
-    portMappings = [{ containerPort = 8080, protocol = "tcp" }]
-    stopTimeout  = 30
-    logConfiguration = {
-      logDriver = "awslogs"
-      options   = { awslogs-group = aws_cloudwatch_log_group.web.name, awslogs-region = var.region, awslogs-stream-prefix = "app" }
-    }
-  }
 }
