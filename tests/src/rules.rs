@@ -63,7 +63,7 @@ impl Rules {
     }
 }
 
-/// The text of rules with every duration divided by this number: `for: 5m`, windows such as `[5m]`, and ages, `time() - x > 600`.
+/// The text of rules with every duration divided by this number: `for: 5m`, windows such as `[5m]`, offsets, and ages, `time() - x > 600`.
 /// What is no age stays: a certificate's last fortnight, a count, a share.
 pub fn hurried(text: &str, by: u32) -> String {
     let mut out = String::new();
@@ -71,7 +71,7 @@ pub fn hurried(text: &str, by: u32) -> String {
         let indent = &line[..line.len() - line.trim_start().len()];
         match line.trim_start().strip_prefix("for: ").and_then(millis) {
             Some(lasts) => out += &format!("{indent}for: {}ms", lasts / u64::from(by)),
-            None => out += &ages(&windows(line, by), by),
+            None => out += &ages(&offsets(&windows(line, by), by), by),
         }
         out.push('\n');
     }
@@ -95,6 +95,15 @@ fn windows(line: &str, by: u32) -> String {
         };
     }
     out + rest
+}
+
+fn offsets(line: &str, by: u32) -> String {
+    let Some((before, after)) = line.split_once(" offset ") else { return line.to_owned() };
+    let end = after.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(after.len());
+    match millis(&after[..end]) {
+        Some(back) => format!("{before} offset {}ms{}", back / u64::from(by), &after[end..]),
+        None => line.to_owned(),
+    }
 }
 
 fn ages(line: &str, by: u32) -> String {
@@ -135,6 +144,8 @@ mod tests {
                 "expr: sum(rate(a[15000ms])) / sum(rate(b[180000ms])) > 0.1",
             ),
             ("expr: (time() - a > 60) and on (i) (b == 1)", "expr: (time() - a > 3) and on (i) (b == 1)"),
+            ("expr: (a unless a offset 10m) > 5", "expr: (a unless a offset 30000ms) > 5"),
+            ("summary: an offset of 5m", "summary: an offset of 5m"),
             (r#"expr: (time() - a{b="c"} > 30)"#, r#"expr: (time() - a{b="c"} > 1.5)"#),
             ("expr: a - time() < 14 * 86400", "expr: a - time() < 14 * 86400"),
             ("expr: b < time() - 7 and a > 60", "expr: b < time() - 7 and a > 60"),

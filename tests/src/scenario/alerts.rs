@@ -85,7 +85,8 @@ pub async fn play(stage: &Stage) -> anyhow::Result<Outcome> {
         ("SdsSidecarFlaps", "service", "flaps"),
         ("SdsSidecarConflict", "service", "rival"),
         ("SdsEnvoyRejectsUpdates", "envoy_cluster_name", "odd"),
-        ("SdsEnvoyCutOff", "instance", &world.lost.admin.to_string()),
+        ("SdsEnvoyCutOff", "severity", "critical"),
+        ("SdsRateLimited", "instance", &odd),
         ("SdsNoHealthyHost", "envoy_cluster_name", "empty"),
         ("SdsServiceErrors", "envoy_cluster_name", "failing"),
         ("SdsRetries", "envoy_cluster_name", "sick"),
@@ -132,9 +133,14 @@ pub async fn play(stage: &Stage) -> anyhow::Result<Outcome> {
     first.gate.close();
     watch.fire(&wanted, began).await?;
 
-    let wanted = [("SdsReplicaDown", "instance", two.as_str())];
+    let wanted = [
+        ("SdsReplicaDown", "instance", two.as_str()),
+        ("SdsReplicaAlone", "severity", "warning"),
+        ("SdsTasksUnseen", "job", "envoy"),
+    ];
     watch.silent(&wanted).await?;
     let began = Instant::now();
+    world.mesh.tasks[0].envoy.process.kill().await?;
     let second = &mut world.mesh.registries[1];
     second.api.process.kill().await?;
     watch.fire(&wanted, began).await?;
@@ -146,7 +152,7 @@ pub async fn play(stage: &Stage) -> anyhow::Result<Outcome> {
     second.start_again(stage).await?;
     watch.fire(&wanted, began).await?;
 
-    let wanted = [("SdsRegistryDown", "severity", "critical")];
+    let wanted = [("SdsRegistryDown", "job", "sds-api")];
     watch.silent(&wanted).await?;
     let began = Instant::now();
     world.mesh.registries[0].api.process.kill().await?;

@@ -20,6 +20,8 @@ use crate::{
 const POLICY: &str =
     "[[services]]\nnames = ['known']\nmode = 'off'\n[[services]]\nnames = ['closed']\nmode = 'token'\n";
 const CLUSTER: &str = "prod";
+/// Of those who write; twenty-five times as often is more than is let through.
+const PAUSE: Duration = Duration::from_millis(500);
 /// So many connections.
 const CAP: usize = 20;
 
@@ -52,7 +54,7 @@ impl Odd {
         let cap = CAP.to_string();
         let mut env = ecs.env(CLUSTER);
         env.extend([("SDS_TLS_CERT", c.as_str()), ("SDS_TLS_KEY", &k), ("SDS_POLICY", &p), ("SDS_CONNECTIONS", &cap)]);
-        env.extend([("SDS_ECS_INTERVAL", "1s"), ("SDS_FULL_READ", "2s")]);
+        env.extend([("SDS_ECS_INTERVAL", "1s"), ("SDS_RATE_WRITES", "10"), ("SDS_FULL_READ", "2s")]);
         let api = Api::secure(stage, &env, http::secure_client(SOON, &authority.pem(), None)?).await?;
         // The first flush may come before the table is there.
         until("it to vouch", SOON, async || {
@@ -67,12 +69,17 @@ impl Odd {
 
     /// Heartbeats of the instance that is well, for ever.
     pub fn heartbeats(&self) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
-        self.again_and_again("known", 81, json!({"task_arn": self.known}), "")
+        self.again_and_again("known", 81, json!({"task_arn": self.known}), "", PAUSE)
     }
 
     /// Somebody has a wrong token, and comes back again and again.
     pub fn is_tried(&self) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
-        self.again_and_again("closed", 82, json!({}), "Bearer sds_token_of_yesterday")
+        self.again_and_again("closed", 82, json!({}), "Bearer sds_token_of_yesterday", PAUSE)
+    }
+
+    /// Somebody writes without a pause.
+    pub fn is_pressed(&self) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
+        self.again_and_again("known", 83, json!({}), "", PAUSE / 25)
     }
 
     fn again_and_again(
@@ -81,6 +88,7 @@ impl Odd {
         port: u16,
         more: Value,
         shown: &'static str,
+        pause: Duration,
     ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
         let client = http::secure_client(SOON, &self.authority.pem(), None)?;
         let url = self.api.url(&native_path(service, &format!("127.0.0.1:{port}")));
@@ -91,7 +99,7 @@ impl Odd {
                 let headers = if shown.is_empty() { &[][..] } else { &headers[..] };
                 // Once the crowd is there, not every try finds a place.
                 drop(http::send(&client, Method::PUT, &url, headers, body).await);
-                sleep(Duration::from_millis(500)).await;
+                sleep(pause).await;
             }
             Ok(())
         })

@@ -46,7 +46,7 @@ pub struct World {
     polling: Envoy,
     told: Foreign,
     sick_host: Foreign,
-    failing_host: Foreign,
+    _failing_host: Foreign,
     fleet: Fleet,
     _well: Foreign,
     /// An app whose sidecar has a gate before the registry.
@@ -57,6 +57,7 @@ pub struct World {
     second_rival: Option<Sidecar>,
     nack: Option<Sotw>,
     _trickle: Trickle,
+    failing_trickle: Option<Trickle>,
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
@@ -65,7 +66,9 @@ impl World {
     pub async fn start(stage: &Stage, mesh: Mesh) -> anyhow::Result<Self> {
         let registries = replicas::addrs(&mesh.registries);
         let hello = || Foreign::start(Script::answer("200 OK", "", "hello"));
-        let (sick_host, well, failing_host) = (hello().await?, hello().await?, hello().await?);
+        let (sick_host, well) = (hello().await?, hello().await?);
+        // Never anything else: a class that no answer had is no series.
+        let failing_host = Foreign::start(Script::answer("500 Oops", "", "")).await?;
         let told = Foreign::start(assignment(1)).await?;
         let hosts = [("sick", &sick_host), ("sick", &well), ("failing", &failing_host), ("empty", &well)];
         let specs = hosts.map(|(service, host)| Spec::at(service, host.addr));
@@ -90,9 +93,7 @@ impl World {
         let cut = task(stage, &mesh, "cut", &[("SDS_API_URL", &format!("http://{}", cut_gate.addr))]).await?;
         let flapping = task(stage, &mesh, "flaps", &quick).await?;
         let rival = task(stage, &mesh, "rival", &[]).await?;
-        let urls =
-            [(&sick, "sick"), (&failing, "failing")].map(|(envoy, host)| (format!("http://{}/", envoy.listener), host));
-        let trickle = Trickle::start(&urls, 10);
+        let trickle = Trickle::start(&[(format!("http://{}/", sick.listener), "sick")], 10);
         trickle.flows(10).await?;
         let odd = Odd::start(stage).await?;
         let mut tasks = JoinSet::new();
@@ -108,7 +109,8 @@ impl World {
             polling,
             told,
             sick_host,
-            failing_host,
+            _failing_host: failing_host,
+            failing_trickle: None,
             fleet,
             _well: well,
             cut,
@@ -138,7 +140,7 @@ impl World {
             format!("- {{job_name: {name}, {more}static_configs: [{{targets: [{targets}]}}]}}\n")
         };
         let tls = "scheme: https, tls_config: {ca_file: ../authority.pem, server_name: localhost}, ";
-        config += &job("odd", tls, vec![self.odd.api.addr.to_string()]);
+        config += &job("sds-api-odd", tls, vec![self.odd.api.addr.to_string()]);
         let envoys = self.envoys().map(|envoy| envoy.admin.to_string());
         config += &job("odd-envoys", "metrics_path: /stats/prometheus, ", envoys.to_vec());
         let sidecars = [&self.cut, &self.flapping, &self.rival].map(|(_, sidecar)| sidecar.admin.to_string());
@@ -160,7 +162,8 @@ impl World {
     pub async fn odd_things_happen(&mut self, stage: &Stage) -> anyhow::Result<()> {
         self.told.turn(assignment(0));
         self.sick_host.turn(Script::Reset(String::new()));
-        self.failing_host.turn(Script::answer("500 Oops", "", ""));
+        let failing = [(format!("http://{}/", self.failing.listener), "failing")];
+        self.failing_trickle = Some(Trickle::start(&failing, 10));
         // An Envoy takes a stream that is swallowed for one that stands, until its keep-alive says otherwise.
         self.lost_gate.flow(Flow::Refused);
         self.cut_gate.close();
@@ -178,6 +181,7 @@ impl World {
         self.odd.policy_is_spoilt()?;
         self.odd.certificate_nears_its_end()?;
         self.tasks.spawn(self.odd.is_tried()?);
+        self.tasks.spawn(self.odd.is_pressed()?);
         self.odd.a_task_is_not_registered().await?;
         self.odd.is_crowded().await
     }
