@@ -341,7 +341,6 @@ impl Loop {
                 self.paying.insert(key);
             }
         }
-        self.sync.metrics.owed.set(tell::count(self.paying.len()));
     }
 
     fn take_done(&mut self, done: Done) {

@@ -147,6 +147,7 @@ impl Away {
             ensure!(now == what, "at the replica that was told {what} it is {now} just after");
             let listed = api.v1_endpoints(&service).await?;
             ensure!(!listed.contains(&at), "v1 has it still: {listed:?}");
+            ensure!(api.metric("sds_changes_owed").await? > 0.0, "nothing is counted as owed");
             said.push((service, at, told, what));
         }
         // What adds somebody waits for the store, and is told so soon.
@@ -171,6 +172,8 @@ impl Away {
                     let now = health(replica, service, at).await?;
                     ensure!(now == *what, "{service}/{at} is {now}, not {what}");
                 }
+                let owed = replica.api.metric("sds_changes_owed").await?;
+                ensure!(owed == 0.0, "{owed} changes are owed still");
             }
             Ok(())
         })

@@ -93,6 +93,11 @@ impl Fold {
         self.owed.iter().filter_map(|key| self.known(key)).map(|known| known.row.clone()).collect()
     }
 
+    /// How many rows that are.
+    pub fn owes(&self) -> usize {
+        self.owed.len()
+    }
+
     /// What was owed is not wanted any more: the store has something newer that could not be read.
     pub fn forgive(&mut self, key: &Key) {
         self.owed.remove(key);

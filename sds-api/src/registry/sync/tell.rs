@@ -99,6 +99,7 @@ impl Loop {
 
     pub(super) fn publish(&mut self) {
         let wall = Timestamp::now();
+        self.sync.metrics.owed.set(count(self.fold.owes()));
         if self.phase.opens(self.started.elapsed()) {
             let first = self.fold.publish(&Snapshot::default(), wall).unwrap_or_default();
             self.recorder.serving(&first, wall);
